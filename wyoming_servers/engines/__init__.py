@@ -1,0 +1,1 @@
+"""Engines: loaded models behind one small protocol per task. The only room that imports ML libraries."""

@@ -1,0 +1,1 @@
+"""Engines of the llm task; none imports another."""

@@ -1,0 +1,1 @@
+"""Engines of the stt task; none imports another."""

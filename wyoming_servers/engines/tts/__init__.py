@@ -1,0 +1,1 @@
+"""Engines of the tts task; none imports another."""

@@ -1,0 +1,1 @@
+"""Engines of the vad task; none imports another."""

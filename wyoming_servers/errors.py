@@ -1,0 +1,67 @@
+"""Every error Hearth raises on purpose.
+
+    HearthError
+    ├── RequestError        the client asked for something we refuse; the text is sent to it
+    ├── SettingsError       hearth.toml, the environment or the command line is wrong
+    ├── EngineError         an engine failed at its work
+    │   └── EngineMissingError  its library is not installed; names the extra that brings it
+    ├── ModelError          a model's files are absent, damaged or out of bounds
+    └── WorkerError         a worker process cannot be reached or has ended
+
+`code` is for machines and stays stable; the text is one plain sentence for a person. It never
+holds speech, a prompt or a name of the home.
+"""
+
+from typing import ClassVar
+
+
+class HearthError(Exception):
+    """Base of all errors that carry a code and a sentence fit for a user."""
+
+    code: ClassVar[str] = "internal"
+
+
+class RequestError(HearthError):
+    """A request that is refused; the sender gets the text as a Wyoming `error` event."""
+
+    def __init__(self, code: str, text: str) -> None:
+        """Refuse with a stable `code` such as `payload-too-large` and a sentence."""
+        super().__init__(text)
+        self.code = code  # type: ignore[misc]  # per instance here, per class elsewhere
+
+
+class SettingsError(HearthError):
+    """A setting that cannot be used."""
+
+    code = "bad-settings"
+
+
+class EngineError(HearthError):
+    """An engine failed."""
+
+    code = "engine-failed"
+
+
+class EngineMissingError(EngineError):
+    """An engine's library is not installed."""
+
+    code = "engine-missing"
+
+    def __init__(self, engine: str, extra: str) -> None:
+        """Name the engine and the extra that installs it."""
+        super().__init__(
+            f"The engine '{engine}' is not installed. Install it with: pip install 'hearth-voice[{extra}]'"
+        )
+        self.extra = extra
+
+
+class ModelError(HearthError):
+    """A model cannot be found, read or trusted."""
+
+    code = "bad-model"
+
+
+class WorkerError(HearthError):
+    """A worker process is not there to answer."""
+
+    code = "worker-lost"

@@ -1,0 +1,1 @@
+"""The hub: one process without ML libraries that joins the workers."""

@@ -1,0 +1,1 @@
+"""Intents: what a home is called, and which command a sentence is."""

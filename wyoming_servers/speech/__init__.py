@@ -1,0 +1,1 @@
+"""Speech: pure text and audio work, without engines or I/O."""
