@@ -2,14 +2,19 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wyoming_servers import __version__
 from wyoming_servers.errors import HearthError
 from wyoming_servers.settings import TASKS, Settings, load_settings
+
+if TYPE_CHECKING:
+    from wyoming_servers.ask.turn import Asking
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +33,25 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--language", help="the household's main language")
     serve.add_argument("--threads", type=int, help="most threads the engine keeps busy")
     serve.set_defaults(run=_serve)
+    _add_ask(commands)
     return parser
+
+
+def _add_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ask = commands.add_parser("ask", help="ask a running Hearth something, the way Home Assistant does")
+    question = ask.add_mutually_exclusive_group(required=True)
+    question.add_argument("--text", help="a written sentence")
+    question.add_argument("--wav", type=Path, metavar="FILE", help="a spoken one: 16-bit PCM, 8 to 48 kHz")
+    ask.add_argument("--out", type=Path, metavar="FILE", default=Path("reply.wav"), help="reply (default: %(default)s)")
+    ask.add_argument("--json", action="store_true", help="print one JSON document")
+    ask.set_defaults(run=_ask)
+    listen = commands.add_parser("listen", help="talk to a running Hearth with the microphone; Ctrl-C ends it")
+    listen.set_defaults(run=_listen)
+    for parser in (ask, listen):
+        parser.add_argument("--uri", help="where Hearth is (default: the hub of the settings)")
+        parser.add_argument("--language", help="language of the sentence (default: the server's)")
+        parser.add_argument("--device-id", metavar="ID", help="ask as this satellite of the home")
+        parser.add_argument("--vad-sensitivity", choices=("default", "relaxed", "aggressive"))
 
 
 def _settings(args: argparse.Namespace, **overrides: object) -> Settings:
@@ -41,6 +64,47 @@ def _serve(args: argparse.Namespace) -> int:
     given = {f"{args.task}.{key}": getattr(args, key) for key in ("engine", "model", "voice", "threads")}
     settings = _settings(args, language=args.language, **given)
     asyncio.run(run_worker(args.task, args.uri, settings))
+    return 0
+
+
+def _asking(args: argparse.Namespace) -> "Asking":
+    from wyoming_servers.ask.turn import Asking  # noqa: PLC0415  # `hearth --help` loads no client
+
+    return Asking(
+        uri=args.uri or _settings(args).hub.uri,
+        language=args.language,
+        device_id=args.device_id,
+        vad_sensitivity=args.vad_sensitivity,
+    )
+
+
+def _ask(args: argparse.Namespace) -> int:
+    from wyoming_servers.ask.answer import Answer  # noqa: PLC0415
+    from wyoming_servers.ask.recording import PlayedRecording, WavFile, read_recording  # noqa: PLC0415
+    from wyoming_servers.ask.turn import Turn  # noqa: PLC0415
+
+    try:
+        question = args.text if args.wav is None else PlayedRecording(read_recording(args.wav))
+        answer = asyncio.run(Turn(_asking(args)).run(question, WavFile(args.out)))
+    except HearthError as err:
+        answer = Answer(error=str(err))
+    print(json.dumps(answer.to_json(), ensure_ascii=False, indent=1) if args.json else answer.to_text())
+    return 0 if answer.error is None else 1
+
+
+def _listen(args: argparse.Namespace) -> int:
+    from wyoming_servers.listen import Loudspeaker, Microphone, listen, load_sounddevice  # noqa: PLC0415
+
+    device = load_sounddevice()
+    print("Listening. Ctrl-C ends it.")
+    asyncio.run(
+        listen(
+            _asking(args),
+            lambda answer: print(answer.to_text() + "\n", flush=True),
+            lambda: Microphone(device),
+            lambda: Loudspeaker(device),
+        )
+    )
     return 0
 
 
