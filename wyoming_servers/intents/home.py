@@ -120,6 +120,12 @@ class Home:
         packed = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(packed.encode()).hexdigest()[:16]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name and alias there is."""
+        named: tuple[Floor | Area | Entity, ...] = (*self.floors, *self.areas, *self.entities)
+        return tuple(name for one in named for name in (one.name, *one.aliases))
+
     def area_of(self, device_id: str | None) -> Area | None:
         """Return the area a satellite stands in, None if the satellite or its area is not known."""
         area_id = next((one.area for one in self.satellites if one.device_id == device_id), None)
@@ -204,8 +210,7 @@ def _check_whole(home: Home) -> None:
     for where, area_id in placed:
         if area_id is not None and area_id not in areas:
             raise _bad(f"'{where}.area' is not the id of an area in 'areas'.")
-    named: tuple[Floor | Area | Entity, ...] = (*home.floors, *home.areas, *home.entities)
-    if sum(1 + len(one.aliases) for one in named) > MAX_NAMES:
+    if len(home.names) > MAX_NAMES:
         raise _bad(f"The home has more than {MAX_NAMES} names and aliases.")
 
 
