@@ -7,6 +7,10 @@ from wyoming_servers.errors import RequestError
 
 # Invisible yet meaningful in some scripts: joiners shape Persian and Indic words and hold emoji together.
 _JOINERS = "\u200c\u200d"
+_EMOJI_PARTS = "\u200d\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""What is left of an emoji without its picture: joiner, style, the five shades of skin."""
+# Marks that touch a word, or stand before a line: "3 * 4" stays.
+_MARKUP = re.compile(r"`+|\*+(?=\S)|(?<=\S)\*+|^[#*-]+\s+", re.MULTILINE)
 _SPACES = re.compile(r"[^\S\n]+")
 
 
@@ -31,6 +35,16 @@ def clean_text(value: object, *, limit: int) -> str:
 def has_words(text: str) -> bool:
     """Return whether there is a letter or a digit of any script, or a symbol that has a name, such as %."""
     return any(unicodedata.category(character)[0] in "LN" or character in "%&+=@#°€$£¥" for character in text)
+
+
+def plain_text(text: str) -> str:
+    """Return the text without Markdown's emphasis, headings and bullets, and without emoji, which nobody says."""
+    return "".join(character for character in _MARKUP.sub("", text) if not _is_emoji(character)).strip()
+
+
+def _is_emoji(character: str) -> bool:
+    # So holds ° and ©, which are said, but nothing before the arrows is a picture.
+    return character in _EMOJI_PARTS or (character > "\u2190" and unicodedata.category(character) == "So")
 
 
 def _is_visible(character: str) -> bool:

@@ -185,8 +185,9 @@ def _default_name(language: str, voices: Sequence[Voice]) -> str:
     wanted = language.replace("_", "-").lower()
     base = wanted.partition("-")[0]
     named = {voice.name for voice in voices}
-    for name in (_USUAL_VOICES.get(wanted, wanted), _USUAL_VOICES.get(base, base)):
-        if name in named:
-            return name
-    spoken = (voice.name for voice in voices if base in (tag.partition("-")[0] for tag in voice.languages))
-    return next(spoken, "en-us")
+    if (name := _USUAL_VOICES.get(wanted, wanted)) in named:
+        return name
+    region = (voice.name for voice in voices if wanted in (tag.lower() for tag in voice.languages))
+    if (name := next(region, _USUAL_VOICES.get(base, base))) in named:
+        return name
+    return next((voice.name for voice in voices if base in voice.languages), "en-us")
