@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import functools
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,9 +34,28 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--voice", help="tts: the voice used when none is asked for")
     serve.add_argument("--language", help="the household's main language")
     serve.add_argument("--threads", type=int, help="most threads the engine keeps busy")
+    serve.add_argument("--ends-with-parent", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
+    _add_run(commands)
     _add_ask(commands)
     return parser
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser("run", help="run everything: the workers, and the hub Home Assistant talks to")
+    run.add_argument("--uri", help="where Home Assistant finds it (default: tcp://127.0.0.1:10700)")
+    run.add_argument("--http-host", help="where HTTP listens; other than loopback it asks for a token")
+    run.add_argument("--http-port", type=int)
+    run.add_argument("--check-only", action="store_true", help="end after the self-check, 1 if it failed")
+    run.set_defaults(run=_run)
+    doctor = commands.add_parser("doctor", help="say what is running, what is missing and how to get it")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor.set_defaults(run=_doctor)
+    for parser in (run, doctor):
+        parser.add_argument("--language", help="the household's main language")
+        parser.add_argument("--data-dir", metavar="DIR", help="where Hearth keeps what it makes")
+        for task in TASKS:
+            parser.add_argument(f"--{task}-engine", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def _add_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,12 +80,40 @@ def _settings(args: argparse.Namespace, **overrides: object) -> Settings:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from wyoming_servers.workers.run import run_worker  # noqa: PLC0415  # `hearth --help` loads no worker
+    from wyoming_servers.workers.parent import end_with_parent  # noqa: PLC0415  # `hearth --help` loads no worker
+    from wyoming_servers.workers.run import run_worker  # noqa: PLC0415
 
+    if args.ends_with_parent:
+        end_with_parent()
     given = {f"{args.task}.{key}": getattr(args, key) for key in ("engine", "model", "voice", "threads")}
     settings = _settings(args, language=args.language, **given)
     asyncio.run(run_worker(args.task, args.uri, settings))
     return 0
+
+
+def _hub_settings(args: argparse.Namespace, **overrides: object) -> Settings:
+    if args.config:
+        # The workers read the same file.
+        os.environ["HEARTH_CONFIG"] = str(args.config.resolve())
+    engines = {f"{task}.engine": getattr(args, f"{task}_engine") for task in TASKS}
+    return _settings(args, language=args.language, data_dir=args.data_dir, **engines, **overrides)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from wyoming_servers.hub.run import run_hub  # noqa: PLC0415  # `hearth --help` loads no hub
+
+    given = {"hub.uri": args.uri, "hub.http_host": args.http_host, "hub.http_port": args.http_port}
+    settings = _hub_settings(args, **given)
+    say = functools.partial(print, flush=True)
+    return asyncio.run(run_hub(settings, check_only=args.check_only, say=say))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from wyoming_servers.hub.doctor import examine, render_findings  # noqa: PLC0415
+
+    findings = asyncio.run(examine(_hub_settings(args)))
+    print(json.dumps(findings, ensure_ascii=False, indent=1) if args.json else render_findings(findings))
+    return 0 if findings["is_fine"] else 1
 
 
 def _asking(args: argparse.Namespace) -> "Asking":

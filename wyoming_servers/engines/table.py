@@ -7,10 +7,13 @@ import importlib
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wyoming_servers.engines.base import EngineOptions
 from wyoming_servers.errors import EngineMissingError, SettingsError
+
+if TYPE_CHECKING:
+    # The hub reads this table and needs no numpy, which the protocols' module imports.
+    from wyoming_servers.engines.base import EngineOptions
 
 
 class Task(StrEnum):
@@ -146,7 +149,7 @@ def choose_engine(task: Task, *, engine: str, has_model: bool, has_url: bool) ->
     return next((name for name in starters if rows[name].is_installed), starters[0] if starters else None)
 
 
-def load_engine(task: Task, name: str, options: EngineOptions) -> Any:
+def load_engine(task: Task, name: str, options: "EngineOptions") -> Any:
     """Import an engine and load its model; the result satisfies the task's protocol in `base`.
 
     Raises EngineMissingError if its extra is not installed, ModelError or EngineError if loading fails.

@@ -1,0 +1,109 @@
+"""What the hub answers to a text: commands it recognises itself, the rest it gives to the language model."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from home_assistant_intents import get_intents, get_languages
+from wyoming.event import Event
+from wyoming.intent import Entity, Intent, IntentsStart, IntentsStop, NotRecognized
+
+from wyoming_servers.errors import RequestError
+from wyoming_servers.hub.metrics import Metrics
+from wyoming_servers.hub.router import Router
+from wyoming_servers.intents.recogniser import Command
+from wyoming_servers.speech.text import clean_text, has_words
+from wyoming_servers.wire.connection import Connection
+from wyoming_servers.wire.limits import Limits
+
+_SORRY = "Sorry, I couldn't understand that"
+_CONTEXT_CHARACTERS = 16 * 1024
+
+
+@lru_cache(maxsize=1)
+def intent_languages() -> tuple[str, ...]:
+    """Return every language there are sentences for."""
+    return tuple(sorted(get_languages()))
+
+
+@lru_cache(maxsize=8)
+def sorry(language: str) -> str:
+    """Return a polite sentence, in `language` where there is one, for what was not understood."""
+    known = {name.lower(): name for name in intent_languages()}
+    wanted = language.replace("_", "-").lower()
+    name = known.get(wanted) or known.get(wanted.split("-", maxsplit=1)[0])
+    intents: dict[str, Any] = (get_intents(name) if name else None) or {}
+    sentence = intents.get("responses", {}).get("errors", {}).get("no_intent")
+    return sentence if isinstance(sentence, str) and sentence.strip() else _SORRY
+
+
+class Question:
+    """One text somebody said or wrote, checked."""
+
+    def __init__(self, event: Event, limits: Limits, language: str) -> None:
+        """Check a `transcript` or `recognize` event. Raises RequestError."""
+        data = event.data
+        self.text = clean_text(data.get("text"), limit=limits.text_characters).strip()
+        self.language = _tag(data.get("language")) or language
+        context = data.get("context")
+        if context is not None and not isinstance(context, dict):
+            raise RequestError("bad-event", "The event's context must be a JSON object.")
+        if context is not None and len(json.dumps(context)) > _CONTEXT_CHARACTERS:
+            raise RequestError("too-large", f"The event's context is over the limit of {_CONTEXT_CHARACTERS} bytes.")
+        self.context: dict[str, Any] | None = context
+        device = (context or {}).get("device_id")
+        self.device_id = device if isinstance(device, str) else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it to understand."""
+        return not has_words(self.text)
+
+
+def _tag(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 35 or not value.replace("-", "").replace("_", "").isalnum():
+        raise RequestError("bad-language", "The language must be a tag such as en or pt-BR.")
+    return value
+
+
+class Conversation:
+    """The router's side of one connection."""
+
+    def __init__(self, connection: Connection, router: Router, metrics: Metrics) -> None:
+        """Answer on `connection`."""
+        self._connection = connection
+        self._router = router
+        self._metrics = metrics
+
+    async def commands(self, question: Question) -> Sequence[Command]:
+        """Return the commands in a question; none if it is not made of commands."""
+        begun = time.monotonic()
+        if question.is_empty:
+            return ()
+        found = await self._router.route(question.text, language=question.language, device_id=question.device_id)
+        self._metrics.observe("route", time.monotonic() - begun)
+        return found
+
+    async def send_commands(self, commands: Sequence[Command], question: Question) -> None:
+        """Send commands as `intent` events, several of them between `intents-start` and `intents-stop`."""
+        if len(commands) > 1:
+            await self._connection.send(IntentsStart(context=question.context))
+        for command in commands:
+            entities = [Entity(name=name, value=value) for name, value in command.slots.items()]
+            await self._connection.send(
+                Intent(name=command.intent, entities=entities, text=command.response, context=question.context)
+            )
+        if len(commands) > 1:
+            await self._connection.send(IntentsStop(context=question.context))
+        self._metrics.count("router", "ok")
+
+    async def send_sorry(self, question: Question) -> None:
+        """Say that nothing here understands the question."""
+        text = await asyncio.to_thread(sorry, question.language)
+        await self._connection.send(NotRecognized(text=text, context=question.context))
+        self._metrics.count("router", "not-recognized")

@@ -1,0 +1,167 @@
+"""The home on disk, and what has to happen when it changes.
+
+`data_dir/home.json` is what was pushed last. Where nothing was, the home of the settings counts, and where there is
+none either, a built-in one. The starter's language model is made of the home's names, so a change starts the
+builder, in a process of its own with low priority; while one runs, only the latest change waits.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import tempfile
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from wyoming_servers.errors import HearthError, RequestError, SettingsError
+from wyoming_servers.hub.child import hearth_command, worker_environ
+from wyoming_servers.hub.router import Router
+from wyoming_servers.intents.home import Home, builtin_home
+from wyoming_servers.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+_NICENESS = 10
+
+
+class Source(StrEnum):
+    """Where the home comes from."""
+
+    PUSHED = "pushed"
+    SETTINGS = "settings"
+    BUILTIN = "built-in"
+
+
+def load_home(settings: Settings) -> tuple[Home, Source]:
+    """Return the home that counts now. Raises SettingsError if the one in the settings is wrong."""
+    path = settings.data_dir / "home.json"
+    try:
+        return Home.from_json(json.loads(path.read_text(encoding="utf-8"))), Source.PUSHED
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, RequestError) as err:
+        _LOGGER.warning("%s cannot be used and is not: %s", path, err)
+    if settings.home is None:
+        return builtin_home(settings.language), Source.BUILTIN
+    try:
+        return Home.from_json({"language": settings.language, **settings.home}), Source.SETTINGS
+    except RequestError as err:
+        raise SettingsError(f"[home]: {err}") from err
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by a new one that only we may read, whole or not at all, also when power is lost."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Homes:
+    """The home in use."""
+
+    def __init__(self, settings: Settings, router: Router, home: Home, source: Source, *, trains: bool) -> None:
+        """Start with `home`; `trains` is whether the starter's model is ours to build."""
+        self.home = home
+        self.source = source
+        self.training: dict[str, Any] = {"state": "idle"}
+        """What the builder of the starter's language model does, for the status."""
+        self._settings = settings
+        self._router = router
+        self._trains = trains
+        self._lock = asyncio.Lock()
+        self._is_stale = False
+        self._trainer: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    def start(self) -> None:
+        """Have the starter's language model built if the one there is not of this home."""
+        current = self._settings.data_dir / "starter" / "current"
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if self.home.version not in current.read_text(encoding="utf-8"):
+                self.train()
+
+    async def put(self, data: object) -> Home:
+        """Take a pushed home. Raises RequestError if it is none, HearthError if it cannot be kept."""
+        home = await asyncio.to_thread(Home.from_json, data)
+        text = json.dumps(home.to_json(), ensure_ascii=False, indent=1)
+        async with self._lock:
+            is_new = home.version != self.home.version
+            try:
+                await asyncio.to_thread(write_atomically, self._settings.data_dir / "home.json", text)
+            except OSError as err:
+                raise HearthError(f"The home cannot be written: {err.strerror}.") from err
+            self.home, self.source = home, Source.PUSHED
+            if is_new:
+                await self._router.replace(home)
+                self.train()
+        return home
+
+    def train(self) -> None:
+        """Have the starter's language model built for the home as it is now, if it is in use."""
+        if not self._trains:
+            return
+        self._is_stale = True
+        if self._trainer is None or self._trainer.done():
+            self._trainer = asyncio.create_task(self._train())
+
+    async def stop(self) -> None:
+        """End the builder if it runs."""
+        if self._trainer is None:
+            return
+        self._trainer.cancel()
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        await asyncio.gather(self._trainer, return_exceptions=True)
+
+    async def _train(self) -> None:
+        while self._is_stale:
+            self._is_stale = False
+            version, begun = self.home.version, time.monotonic()
+            self.training = {"state": "running", "home": version, "since": time.time()}
+            status, last = await self._run_builder()
+            seconds = round(time.monotonic() - begun, 2)
+            if status == 0:
+                self.training = {"state": "done", "home": version, "seconds": seconds}
+                _LOGGER.info("The starter's language model for the new home is ready after %.1f s", seconds)
+            else:
+                self.training = {"state": "failed", "home": version, "seconds": seconds, "error": last}
+                _LOGGER.warning("The starter's language model could not be built: %s", last)
+
+    async def _run_builder(self) -> tuple[int, str]:
+        command = hearth_command("train", "--data-dir", str(self._settings.data_dir))
+        self._process = process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=worker_environ("stt", self._settings, os.environ),
+            start_new_session=True,
+        )
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        _, stderr = await process.communicate()
+        status = process.returncode or 0
+        lines = stderr.decode(errors="replace").strip().splitlines() or [_ending(status)]
+        return status, lines[-1].removeprefix("hearth: ")[:300]
+
+
+def _ending(status: int) -> str:
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
