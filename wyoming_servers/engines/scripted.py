@@ -113,7 +113,7 @@ class ScriptedSttStream:
             self._is_heard = True
             self._entry = self._engine.script.next()
             _misbehave(self._entry, early=True)
-        if not self._engine.supports_partials or self._entry is None:
+        if not self._engine.supports_partials or self._entry is None or self._entry.startswith("!"):
             return None
         words = self._entry.split()[: int(self._loud_ms // (PIECE_MS * WORD_PIECES))]
         partial, self._partial = self._partial, " ".join(words)

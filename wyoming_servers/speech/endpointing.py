@@ -69,6 +69,11 @@ class SpeechGate:
         self.speech_end_ms = 0.0
         """Where the latest speech ended, or goes on."""
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether what is heard now may become a start, or keep speech going."""
+        return self._evidence_ms > 0
+
     def feed(self, probability: float, duration_ms: float) -> SpeechStarted | SpeechStopped | None:
         """Take the next window; return what it decides."""
         window_at_ms = self.position_ms
@@ -147,6 +152,21 @@ class TurnPolicy:
         """Where speech began, once it has."""
         return self._started
 
+    @property
+    def position_ms(self) -> float:
+        """How much of the stream has been heard."""
+        return self._gate.position_ms
+
+    @property
+    def speech_end_ms(self) -> float:
+        """Where the latest speech ended, or goes on."""
+        return self._gate.speech_end_ms
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether what is heard now may become speech."""
+        return self._gate.is_undecided
+
     def feed(self, probability: float, duration_ms: float) -> SpeechStarted | TurnEnded | None:
         """Take the next window; return what it decides. Nothing is decided after the end."""
         if self.ended:
@@ -160,7 +180,7 @@ class TurnPolicy:
             return self._end(TurnEnd.SILENCE, decision.at_ms)
         if self._started and position_ms - self._started.at_ms >= LONGEST_SPEECH_MS:
             return self._end(TurnEnd.TOO_LONG, self._gate.speech_end_ms)
-        if not self._started and position_ms >= NO_SPEECH_MS:
+        if not self._started and position_ms >= NO_SPEECH_MS and not self._gate.is_undecided:
             return self._end(TurnEnd.NO_SPEECH, position_ms)
         return None
 

@@ -68,7 +68,7 @@ def _load(model: Path) -> Any:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as err:  # noqa: BLE001  # onnxruntime raises a class of its own per status code
+    except Exception as err:  # onnxruntime raises a class of its own per status code
         raise ModelError(f"The file {model.name} is not an ONNX model that can be loaded.") from err
     if {node.name for node in session.get_inputs()} != _INPUTS:
         raise ModelError(f"The file {model.name} is not a Silero VAD model of version 5 or 6.")
