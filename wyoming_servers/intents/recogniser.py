@@ -143,8 +143,12 @@ class Recogniser:
         )
 
 
-def _rank(reading: RecognizeResult) -> tuple[bool, int, int, int, int, str]:
-    """Order readings, best first: with a name, the longest name, few wildcards, much literal text, little left to guess."""
+def _rank(reading: RecognizeResult) -> tuple[bool, int, int, int, int, int, str]:
+    """Order readings, best first.
+
+    A name before none, a long name before a short one, few wildcards, much literal text, little text in wildcards,
+    and few values ("garage door" is one thing before it is a door in the garage).
+    """
     named = reading.entities.get("name")
     has_name = named is not None and not named.is_wildcard
     wildcards = [len(entity.text or "") for entity in reading.entities_list if entity.is_wildcard]
@@ -154,6 +158,7 @@ def _rank(reading: RecognizeResult) -> tuple[bool, int, int, int, int, str]:
         len(wildcards),
         -reading.text_chunks_matched,
         sum(wildcards),
+        sum(bool(entity.text) for entity in reading.entities_list),
         reading.intent.name,
     )
 
