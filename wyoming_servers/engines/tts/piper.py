@@ -1,0 +1,266 @@
+"""Piper: natural voices in many languages, from a voice file and its settings beside it.
+
+Sound is yielded in windows that grow from a third of a second (see `vits`), shorter still while several clients
+wait for their first sound. Each step runs on one thread and several steps side by side: two clients at once then
+cost each other nothing on two cores, and no thread of the engine ever spins while it waits.
+"""
+
+import importlib.util
+import json
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+from piper import PiperConfig, PiperVoice
+from piper.config import PhonemeType
+
+from wyoming_servers.engines.base import EngineOptions, Samples, TtsRequest, Voice
+from wyoming_servers.errors import EngineError, ModelError, RequestError
+from wyoming_servers.speech.sentences import split_text
+from wyoming_servers.speech.text import has_words
+
+if TYPE_CHECKING:
+    from wyoming_servers.engines.tts.vits import SplitVoice
+
+_LOGGER = logging.getLogger(__name__)
+
+_FIRST_WINDOW_FRAMES = 32
+_HURRIED_WINDOW_FRAMES = 12
+"""A first window while others wait for theirs; 140 ms at the usual rate."""
+_LONGEST_WINDOW_FRAMES = 128
+"""About 1.5 s: what a later step renders at most, and so what anybody else waits for."""
+_LOUDNESS = 0.8
+"""Peak of the loudest sentence so far; voices differ much in how loud they come out."""
+_MEASURED_TEXT = "How loud is this voice?"
+_LARGEST_SETTINGS_BYTES = 1024 * 1024
+
+
+class PiperTts:
+    """One Piper voice."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        """Load the voice. Raises ModelError if its files are missing, damaged or of a kind not supported."""
+        path = _voice_file(options.model)
+        settings = _read_settings(path.with_name(f"{path.name}.json"))
+        self._concurrency = max(1, min(options.threads, 4))
+        self._renderer = _Renderer(path, settings)
+        self._voice = _describe(path, settings)
+        self._speakers: dict[str, int] = dict(self._renderer.config.speaker_id_map or {})
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of every sample."""
+        return self._renderer.config.sample_rate
+
+    @property
+    def voices(self) -> Sequence[Voice]:
+        """The one voice of the file."""
+        return (self._voice,)
+
+    @property
+    def concurrency(self) -> int:
+        """How many steps may run side by side, each on a thread of its own."""
+        return self._concurrency
+
+    def synthesize(self, request: TtsRequest) -> Iterator[Samples]:
+        """Yield windows of sound, the first one short."""
+        if request.voice not in {None, self._voice.name}:
+            raise RequestError("unknown-voice", "There is no such voice.")
+        if request.speaker is not None and request.speaker not in self._speakers:
+            raise RequestError("unknown-speaker", "This voice has no such speaker.")
+        speaker = self._speakers.get(request.speaker) if request.speaker is not None else None
+        return self._renderer.render(request.text, speaker)
+
+    def close(self) -> None:
+        """Release nothing: the memory goes with the engine, which steps in progress still need."""
+
+
+class _Renderer:
+    """The loaded network: text to sound."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.config = _parse_config(settings)
+        self._peaks: dict[int | None, float] = {}
+        self._awaiting = 0
+        self._lock = threading.Lock()
+        try:
+            self._load(path, _split(path))
+            if not self._is_proven():
+                self._load(path, None)
+                self._is_proven()
+        except ModelError:
+            raise
+        except Exception as err:  # onnx and onnxruntime raise whatever a damaged file makes them trip over
+            raise ModelError("The voice's model file is damaged or is no Piper voice.") from err
+
+    def render(self, text: str, speaker: int | None) -> Iterator[Samples]:
+        """Yield the sound of a text; nothing where there is nothing to pronounce."""
+        awaited = _Awaited(self)
+        try:
+            for ids in self._phoneme_ids(text):
+                for samples in self._sound(ids, speaker):
+                    yield self._level(samples, speaker)
+                    awaited.end()
+        except (ValueError, RuntimeError, KeyError) as err:
+            raise EngineError("Piper could not say a text.") from err
+        finally:
+            awaited.end()
+
+    def _load(self, path: Path, split: "SplitVoice | None") -> None:
+        self._split = split
+        self._encoder = _session(split.encoder if split else path.read_bytes())
+        self._vocoder = _session(split.vocoder) if split else None
+        self._voice = PiperVoice(session=self._encoder, config=self.config, download_dir=path.parent)
+
+    def count_awaiting(self, change: int) -> None:
+        """Note that one more, or one less, listener waits for a first sound."""
+        with self._lock:
+            self._awaiting += change
+
+    def _phoneme_ids(self, text: str) -> Iterator[list[int]]:
+        for part in split_text(text) if has_words(text) else ():
+            # Two brackets would begin raw phonemes: a text is only ever read out.
+            for phonemes in self._voice.phonemize(part.replace("[[", "[ [")):
+                if any(has_words(phoneme) for phoneme in phonemes):
+                    yield self._voice.phonemes_to_ids(phonemes)
+
+    def _sound(self, ids: list[int], speaker: int | None) -> Iterator[Samples]:
+        inputs = self._inputs(ids, speaker)
+        if self._split is None or self._vocoder is None:
+            yield self._encoder.run(None, inputs)[0].reshape(-1)
+            return
+        frames = self._encoder.run(None, inputs)[0]
+        extra = {name: inputs[name] for name in self._split.vocoder_inputs}
+        begin, size = 0, _HURRIED_WINDOW_FRAMES if self._awaiting > 1 else _FIRST_WINDOW_FRAMES
+        while begin < frames.shape[2]:
+            yield self._window(frames, begin, begin + size, extra)
+            begin, size = begin + size, min(2 * size, _LONGEST_WINDOW_FRAMES)
+
+    def _window(self, frames: Any, begin: int, end: int, extra: dict[str, Any]) -> Samples:
+        """Return the sound of frames `begin` to `end`, rendered with what lies around them."""
+        assert self._split is not None  # noqa: S101  # only called for a voice in two halves
+        assert self._vocoder is not None  # noqa: S101  # the same
+        low = max(0, begin - self._split.margin_frames)
+        piece = frames[:, :, low : end + self._split.margin_frames]
+        samples: Samples = self._vocoder.run(None, {self._split.frames: piece, **extra})[0].reshape(-1)
+        hop = self._split.hop_samples
+        return samples[(begin - low) * hop : (min(end, frames.shape[2]) - low) * hop]
+
+    def _inputs(self, ids: list[int], speaker: int | None) -> dict[str, Any]:
+        config = self.config
+        scales = np.array([config.noise_scale, config.length_scale, config.noise_w_scale], np.float32)
+        inputs = {"input": np.array([ids], np.int64), "input_lengths": np.array([len(ids)]), "scales": scales}
+        if config.num_speakers > 1:
+            inputs["sid"] = np.array([config.default_speaker_id if speaker is None else speaker])
+        return inputs
+
+    def _level(self, samples: Samples, speaker: int | None) -> Samples:
+        peak = float(np.abs(samples).max(initial=0.0))
+        loudest = self._peaks[speaker] = max(peak, self._peaks.get(speaker, self._peaks.get(None, 0.0)), 1e-4)
+        return samples * np.float32(_LOUDNESS / loudest)
+
+    def _is_proven(self) -> bool:
+        """Say something, to know how loud the voice is; return whether its halves gave what the whole gives."""
+        ids = next(iter(self._phoneme_ids(_MEASURED_TEXT)), None)
+        if ids is None:
+            raise ModelError("The voice's settings give no phonemes for a plain text.")
+        inputs = self._inputs(ids, None)
+        frames = self._encoder.run(None, inputs)[0]
+        if self._split is None or self._vocoder is None:
+            self._level(frames.reshape(-1), None)
+            return True
+        extra = {name: inputs[name] for name in self._split.vocoder_inputs}
+        whole = self._vocoder.run(None, {self._split.frames: frames, **extra})[0].reshape(-1)
+        self._level(whole, None)
+        middle = frames.shape[2] // 2
+        parts = [self._window(frames, 0, middle, extra), self._window(frames, middle, frames.shape[2], extra)]
+        joined = np.concatenate(parts)
+        return joined.shape == whole.shape and np.allclose(joined, whole, atol=1e-3)
+
+
+class _Awaited:
+    """Counts one listener as waiting until `end`, which may be called more than once."""
+
+    def __init__(self, renderer: _Renderer) -> None:
+        self._renderer: _Renderer | None = renderer
+        renderer.count_awaiting(1)
+
+    def end(self) -> None:
+        if self._renderer is not None:
+            self._renderer.count_awaiting(-1)
+            self._renderer = None
+
+
+def _split(path: Path) -> "SplitVoice | None":
+    """Return the voice in halves, or None where it cannot be or `onnx` is not installed to do it."""
+    if importlib.util.find_spec("onnx") is None:
+        _LOGGER.info("The voice is rendered sentence by sentence; with the package onnx its sound begins sooner")
+        return None
+    from wyoming_servers.engines.tts.vits import split_voice  # noqa: PLC0415  # only where onnx is there
+
+    return split_voice(path)
+
+
+def _session(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _voice_file(model: Path | None) -> Path:
+    if model is None:
+        raise ModelError("Piper needs a voice: name its .onnx file with --model.")
+    if not model.is_dir():
+        return model
+    files = sorted(model.glob("*.onnx"))
+    if len(files) != 1:
+        raise ModelError(f"The folder '{model.name}' must hold exactly one .onnx file; it holds {len(files)}.")
+    return files[0]
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_SETTINGS_BYTES:
+            raise ModelError(f"The voice's settings '{path.name}' are too large to be settings.")
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"The voice's settings '{path.name}' are missing; they belong beside its model.") from None
+    except (OSError, ValueError, RecursionError) as err:
+        raise ModelError(f"The voice's settings '{path.name}' cannot be read.") from err
+    if not isinstance(settings, dict):
+        raise ModelError(f"The voice's settings '{path.name}' are not those of a Piper voice.")
+    return settings
+
+
+def _parse_config(settings: dict[str, Any]) -> PiperConfig:
+    try:
+        config = PiperConfig.from_dict(settings)
+        is_sane = 8_000 <= int(config.sample_rate) <= 48_000 and int(config.num_speakers) >= 1
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise ModelError("The voice's settings are not those of a Piper voice.") from err
+    if not is_sane:
+        raise ModelError("The voice's settings name a sample rate or number of speakers that cannot be.")
+    if config.phoneme_type not in {PhonemeType.ESPEAK, PhonemeType.TEXT}:
+        raise ModelError(f"Voices with '{config.phoneme_type.value}' phonemes are not supported.")
+    return config
+
+
+def _describe(path: Path, settings: dict[str, Any]) -> Voice:
+    language = settings.get("language")
+    code = language.get("code") if isinstance(language, dict) else None
+    espeak = settings.get("espeak")
+    tag = str(code or (espeak.get("voice") if isinstance(espeak, dict) else None) or path.stem.partition("-")[0])
+    base, _, region = tag.replace("_", "-").partition("-")
+    languages = (f"{base}-{region.upper()}", base) if region else (base,)
+    speakers = settings.get("speaker_id_map")
+    return Voice(
+        name=path.stem,
+        languages=languages,
+        speakers=tuple(str(speaker) for speaker in speakers) if isinstance(speakers, dict) else (),
+        description=path.stem.replace("_", " ").replace("-", " "),
+    )
