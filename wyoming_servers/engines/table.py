@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from wyoming_servers.errors import EngineMissingError, SettingsError
 
+if TYPE_CHECKING:  # the hub reads this table, and base brings numpy with it
+    from wyoming_servers.engines.base import EngineOptions
+
 if TYPE_CHECKING:
     # The hub reads this table and needs no numpy, which the protocols' module imports.
     from wyoming_servers.engines.base import EngineOptions
