@@ -6,6 +6,7 @@ import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from wyoming_servers.errors import RequestError, SettingsError
 
 FRAME_MS = 10
 """What Home Assistant sends at a time."""
-_TAIL_SECONDS = 10.0
+TAIL_SECONDS = 10.0
 """Silence sent after a recording while the server has not ended the turn."""
 _WIDTH_BYTES = 2
 
@@ -76,13 +77,14 @@ def read_recording(path: Path) -> Recording:
 class PlayedRecording:
     """A recording heard at the pace at which it was spoken, and then silence."""
 
-    def __init__(self, recording: Recording) -> None:
-        """Play `recording`, once."""
+    def __init__(self, recording: Recording, *, tail_seconds: float = TAIL_SECONDS) -> None:
+        """Play `recording`, once, and at most so much silence after it."""
         self.rate_hz = recording.rate_hz
         self.channels = recording.channels
         self.started_at: float | None = None
         """When its first sample was spoken (`time.monotonic`)."""
         self._recording = recording
+        self._tail_frames = int(tail_seconds * 1000 / FRAME_MS)
         self._speech_end_ms = recording.speech_end_ms()
 
     @property
@@ -95,7 +97,7 @@ class PlayedRecording:
     async def frames(self) -> AsyncIterator[bytes]:
         """Yield each frame when its last sample has been spoken; paced by the clock, so that delays do not add up."""
         size = self._recording.frame_bytes
-        total = len(self._recording.pcm) + int(_TAIL_SECONDS * 1000 / FRAME_MS) * size
+        total = len(self._recording.pcm) + self._tail_frames * size
         self.started_at = time.monotonic()
         for number, start in enumerate(range(0, total, size), start=1):
             await asyncio.sleep(max(0.0, self.started_at + number * FRAME_MS / 1000 - time.monotonic()))
@@ -110,14 +112,16 @@ class WavFile:
         if not path.parent.is_dir():
             raise SettingsError(f"Cannot write {path}: there is no folder {path.parent}.")
         self._path = path
+        self._raw: BinaryIO | None = None
         self._file: wave.Wave_write | None = None
 
     async def start(self, rate_hz: int, channels: int) -> None:
         """Begin the file. Raises SettingsError if it cannot be written."""
         try:
-            self._file = wave.open(str(self._path), "wb")  # noqa: SIM115  # closed by `close`
+            self._raw = self._path.open("wb")  # closed by `close`
         except OSError as err:
             raise SettingsError(f"Cannot write {self._path}: {err.strerror or err}.") from err
+        self._file = wave.open(self._raw, "wb")  # noqa: SIM115
         self._file.setparams((channels, _WIDTH_BYTES, rate_hz, 0, "NONE", ""))
 
     async def write(self, pcm: bytes) -> None:
@@ -127,6 +131,7 @@ class WavFile:
 
     async def close(self) -> None:
         """End the file."""
-        if self._file is not None:
+        if self._file is not None and self._raw is not None:
             self._file.close()
-            self._file = None
+            self._raw.close()
+            self._file = self._raw = None
