@@ -22,8 +22,10 @@ from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.reader import read_event
 
 _LOGGER = logging.getLogger(__name__)
-_LINGER_SECONDS = 1.0
-_LINGER_BYTES = 4 * 1024 * 1024
+_LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending before it is cut off."""
+_FLUSH_SECONDS = 2.0
+"""How long a client may take to read our last words."""
 
 
 class Handler(Protocol):
@@ -90,9 +92,9 @@ class Connection:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if reading.done() and not reading.exception() and self.finishes_at_eof:
                 await self._finish_tasks()
-            for done in (reading, self._failure):
-                if done.done() and not done.cancelled() and (error := done.exception()):
-                    await self._refuse(error)
+            ends = (done for done in (self._failure, reading) if done.done() and not done.cancelled())
+            if error := next(filter(None, (done.exception() for done in ends)), None):
+                await self._refuse(error)
         finally:
             reading.cancel()
             closing.cancel()
@@ -162,12 +164,18 @@ class Connection:
                 self._writer.write_eof()
                 await self._drain_input()
             self._writer.close()
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            # A client that never reads would keep its connection for ever.
+            self._writer.transport.abort()
+        except (OSError, RuntimeError):
+            pass
 
     async def _drain_input(self) -> None:
         """Read what the client is still sending, for a moment, so that our last words are not reset away."""
-        with contextlib.suppress(TimeoutError, ConnectionError):
+        with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(_LINGER_SECONDS):
-                left = _LINGER_BYTES
-                while left > 0 and (chunk := await self._reader.read(64 * 1024)):
-                    left -= len(chunk)
+                while await self._reader.read(64 * 1024):
+                    pass

@@ -7,6 +7,7 @@ Format (wyoming 1.10, event.py): one JSON line, then `data_length` bytes of JSON
 
 import asyncio
 import json
+import math
 from typing import Any
 
 from wyoming.event import Event
@@ -14,19 +15,55 @@ from wyoming.event import Event
 from wyoming_servers.errors import RequestError
 from wyoming_servers.wire.limits import Limits
 
+_MOST_NESTED = 32
+"""Deeper than any event; what is read here may be sent on, and the encoder's stack has its limits too."""
+
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("too large for a number")
+    return value
+
+
 def _parse_object(raw: bytes, part: str) -> dict[str, Any]:
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        text = raw.decode("utf-8")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise RequestError("bad-json", f"The event's {part} is not valid JSON.") from None
     if not isinstance(value, dict):
         raise RequestError("bad-json", f"The event's {part} must be a JSON object.")
+    if text.count("[") + text.count("{") > _MOST_NESTED and _is_deep(value):
+        raise RequestError("bad-json", f"The event's {part} is nested over the limit of {_MOST_NESTED} levels.")
+    if "\\u" in text and not _is_unicode(value):
+        raise RequestError("bad-text", f"The event's {part} holds half of a surrogate pair.")
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MOST_NESTED + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)
+
+
+def _is_unicode(value: dict[str, Any]) -> bool:
+    """Return whether the texts can be written as UTF-8: JSON's escapes can spell halves of characters."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _length(header: dict[str, Any], key: str, most: int) -> int:

@@ -8,6 +8,7 @@ from wyoming.ping import Ping, Pong
 
 from wyoming_servers import __version__
 from wyoming_servers.engines.table import EngineRow
+from wyoming_servers.errors import RequestError
 from wyoming_servers.wire.connection import Connection
 
 Route = Callable[[Event], Awaitable[None]]
@@ -34,12 +35,20 @@ class TaskHandler:
         if Describe.is_type(event.type):
             await self.connection.send(self._make_info())
         elif Ping.is_type(event.type):
-            await self.connection.send(Pong(text=Ping.from_event(event).text))
+            await self.connection.send(Pong(text=ping_text(event)))
         elif route := self.routes.get(event.type):
             await route(event)
 
     async def aclose(self) -> None:
         """Release what belongs to the connection."""
+
+
+def ping_text(event: Event) -> str | None:
+    """Return what a `ping` wants back. Raises RequestError for anything but text."""
+    text = event.data.get("text")
+    if text is None or isinstance(text, str):
+        return text
+    raise RequestError("bad-text", "The text must be a text.")
 
 
 def artifact(row: EngineRow, name: str, description: str) -> Artifact:
