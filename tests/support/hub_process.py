@@ -40,6 +40,11 @@ class HubProcess:
 
     def start(self) -> None:
         """Start and wait until the self-check is over. Raises RuntimeError with the end of its log."""
+        self.launch()
+        self.wait(lambda status: status["self_check"].get("state") != "running")
+
+    def launch(self) -> None:
+        """Start without waiting for anything."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "wyoming_servers.cli", "run"],
@@ -50,7 +55,6 @@ class HubProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.wait(lambda status: status["self_check"].get("state") != "running")
 
     def stop(self) -> None:
         """End it and its workers."""
@@ -62,6 +66,11 @@ class HubProcess:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def wait_ended(self, seconds: float) -> int:
+        """Wait until it has ended by itself and return its exit status."""
+        assert self._process is not None
+        return self._process.wait(seconds)
 
     def put_home(self, home: dict[str, Any]) -> None:
         """Push a home and wait until everything knows it."""

@@ -117,6 +117,7 @@ class Homes:
         if not self._trains:
             return
         self._is_stale = True
+        self.training = {"state": "running", "home": self.home.version, "since": time.time()}
         if self._trainer is None or self._trainer.done():
             self._trainer = asyncio.create_task(self._train())
 
