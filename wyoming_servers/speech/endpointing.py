@@ -6,10 +6,14 @@ start is believed after `START_MS` of speech, counted up by speech and down by s
 a plosive does not begin the count anew and a click never completes it. A silence is believed over when
 `RESUME_MS` of speech follow one another, so that a chair or a breath does not make the user wait longer.
 
-Nothing here waits for a shortest command and nothing is deaf at the start: "stop" is speech like any other.
-How long a silence ends the turn is what a client may choose. Synthetic commands in four languages pause for
-128 ms at most; people reading aloud pause for up to 260 ms within a phrase. `benchmarks/endpointing.py`
-measures what these numbers cost and what they cut.
+Nothing here waits for a shortest command and nothing is deaf at the start. But speech of less than `FIRM_MS`
+may be a click with its echo, which is all that a wake word's chime leaves behind: for such, the silence must
+be longer, so that the words still to come are heard. "Stop" is longer than that.
+
+How long a silence ends the turn is what a client may choose. Silero goes on for 80 to 270 ms after the last
+sound (soft consonants most), so the pause a speaker may make is that much longer than the numbers here.
+Synthetic commands in four languages leave gaps of 128 ms at most; people reading aloud, up to 260 ms within a
+phrase. `benchmarks/endpointing.py` measures what these numbers cost and what they cut.
 """
 
 from dataclasses import dataclass
@@ -19,6 +23,10 @@ START_PROBABILITY = 0.5
 STAY_PROBABILITY = 0.35
 START_MS = 64.0
 RESUME_MS = 64.0
+FIRM_MS = 288.0
+"""Speech that is no click."""
+DOUBT_MS = 512.0
+"""Silence that ends speech of less than `FIRM_MS`, unless the chosen one is longer."""
 NO_SPEECH_MS = 8_000.0
 """Silence from the start of the turn after which nobody is expected to speak."""
 LONGEST_SPEECH_MS = 30_000.0
@@ -33,7 +41,7 @@ class Sensitivity(StrEnum):
     RELAXED = "relaxed"
 
 
-SILENCE_MS = {Sensitivity.AGGRESSIVE: 256.0, Sensitivity.DEFAULT: 416.0, Sensitivity.RELAXED: 896.0}
+SILENCE_MS = {Sensitivity.AGGRESSIVE: 192.0, Sensitivity.DEFAULT: 288.0, Sensitivity.RELAXED: 800.0}
 """Silence that ends a turn, in whole windows of 32 ms."""
 
 
@@ -61,6 +69,7 @@ class SpeechGate:
         self._silence_ms = silence_ms
         self._start_at_ms = 0.0
         self._evidence_ms = 0.0
+        self._voiced_ms = 0.0
         self._is_voiced = False
         self.position_ms = 0.0
         """How much of the stream has been heard."""
@@ -100,6 +109,7 @@ class SpeechGate:
         if self._evidence_ms < START_MS:
             return None
         self.is_speaking = True
+        self._voiced_ms = self._evidence_ms
         self._evidence_ms = 0.0
         return SpeechStarted(at_ms=self._start_at_ms)
 
@@ -108,7 +118,9 @@ class SpeechGate:
         is_going_on = self.position_ms - duration_ms <= self.speech_end_ms
         if self._is_voiced and (is_going_on or self._evidence_ms >= RESUME_MS):
             self.speech_end_ms = self.position_ms
-        if self.position_ms - self.speech_end_ms < self._silence_ms or self._evidence_ms:
+            self._voiced_ms += duration_ms
+        silence_ms = self._silence_ms if self._voiced_ms >= FIRM_MS else max(DOUBT_MS, self._silence_ms)
+        if self.position_ms - self.speech_end_ms < silence_ms or self._evidence_ms:
             return None
         return self._stop()
 
