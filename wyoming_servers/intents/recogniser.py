@@ -13,7 +13,7 @@ from typing import Any
 from hassil.recognize import RecognizeResult, recognize_all
 
 from wyoming_servers.intents.home import Area, Home
-from wyoming_servers.intents.sentences import load_intents, slot_lists, spoken_forms
+from wyoming_servers.intents.sentences import find_language, load_intents, number_language, slot_lists, spoken_forms
 from wyoming_servers.intents.splitting import Part, Splitter
 
 MAX_CHARACTERS = 300
@@ -47,7 +47,7 @@ class Recogniser:
     def __init__(self, home: Home, language: str | None = None) -> None:
         """Load and parse the sentences of `language`, the home's own if not given (0.1 to 0.5 s)."""
         self.home = home
-        self.language = language or home.language
+        self.language = find_language(language or home.language) or home.language
         self._intents = load_intents(self.language)
         self._lists = slot_lists(home, self.language)
         self._splitter = Splitter(self.language, home.names)
@@ -94,7 +94,7 @@ class Recogniser:
             self._intents.intents,
             slot_lists=self._lists,
             intent_context={"area": {"value": here.name, "text": here.name}} if here else None,
-            language=self._intents.language,
+            language=number_language(self._intents.language),
         )
         result = min((one for one in readings if self._can_be(one)), key=_rank, default=None)
         if result is None:
@@ -158,7 +158,7 @@ def _rank(reading: RecognizeResult) -> tuple[bool, int, int, int, int, int, str]
         len(wildcards),
         -reading.text_chunks_matched,
         sum(wildcards),
-        sum(bool(entity.text) for entity in reading.entities_list),
+        sum(entity.text_span is not None for entity in reading.entities_list),
         reading.intent.name,
     )
 

@@ -20,6 +20,8 @@ from wyoming_servers.intents.home import Area, Entity, Floor, Home
 
 _OTHER_TAGS = {"no": "nb", "nn": "nb", "iw": "he", "in": "id", "zh": "zh-CN", "zh-hans": "zh-CN", "zh-hant": "zh-TW"}
 """Tags people use for languages the package has under another one."""
+_NUMBERS_OF = {"nb": "no"}
+"""Languages whose number words stand under another tag in hassil's source of them."""
 _COUNTED = range(21)
 """Numbers that stand in names, as in "lamp 2" or "room twelve"."""
 
@@ -36,6 +38,7 @@ class LanguageIntents:
     """Response template by intent and response key."""
 
 
+@functools.lru_cache(maxsize=64)
 def find_language(language: str) -> str | None:
     """Return the package's tag that fits best (en-US → en), None if it has nothing of the language."""
     known = {tag.lower(): tag for tag in get_languages()}
@@ -47,7 +50,12 @@ def find_language(language: str) -> str | None:
     return next((known[tag] for tag in sorted(known) if tag.startswith(f"{parts[0]}-")), None)
 
 
-@functools.lru_cache(maxsize=4)
+def number_language(tag: str) -> str:
+    """Return the tag hassil finds the number words of a package's language under."""
+    return _NUMBERS_OF.get(tag, tag)
+
+
+@functools.lru_cache(maxsize=2)
 def load_intents(language: str) -> LanguageIntents | None:
     """Read and parse a language's sentences, about 10 MB; None for a language the package does not have."""
     tag = find_language(language)
@@ -104,8 +112,8 @@ def _place_names(places: Iterable[Area | Floor], language: str) -> Iterator[tupl
 def _numbers(language: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return small numbers as {"2": "two"} and {"two": "2"}; both empty where their words are not known."""
     try:
-        engine = get_rbnf_engine(find_language(language) or language)
+        engine = get_rbnf_engine(number_language(find_language(language) or language))
+        words = {str(number): str(engine.format_number(number).text) for number in _COUNTED}
     except ValueError:
         return {}, {}
-    words = {str(number): str(engine.format_number(number).text) for number in _COUNTED}
     return words, {word.casefold(): digits for digits, word in words.items() if " " not in word}
