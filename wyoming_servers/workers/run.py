@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from wyoming_servers.engines.base import EngineOptions
 from wyoming_servers.engines.table import Task, choose_engine, find_row, load_engine
+from wyoming_servers.engines.vad.steady import load_vad
 from wyoming_servers.errors import SettingsError
 from wyoming_servers.models.folders import resolve_model
 from wyoming_servers.settings import Settings, WorkerSettings, default_threads
@@ -54,7 +55,10 @@ async def run_worker(task_name: str, uri: str, settings: Settings) -> None:
     if name is None:
         raise SettingsError(f"No {task} engine is set up. Choose one with --engine; `hearth doctor` lists them.")
     options = engine_options(settings, worker)
-    engine = await asyncio.to_thread(load_engine, task, name, options)
+    if task is Task.VAD and worker.engine == "auto":
+        engine: Any = await asyncio.to_thread(load_vad, options)
+    else:
+        engine = await asyncio.to_thread(load_engine, task, name, options)
     try:
         make_handler = await asyncio.to_thread(_make_handler, task, name, engine, options, worker)
         await Server(make_handler).run(

@@ -15,7 +15,7 @@ from wyoming.info import AsrModel, AsrProgram, Info
 
 from wyoming_servers.engines.base import EngineOptions, SttEngine, SttRequest
 from wyoming_servers.engines.table import EngineRow
-from wyoming_servers.engines.vad.steady import load_vad
+from wyoming_servers.engines.vad.steady import SteadyVad, load_vad
 from wyoming_servers.errors import RequestError
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.workers.audio_feed import AudioFeed, audio_format
@@ -37,7 +37,7 @@ class SttService:
         """Serve `engine`, with a detector of its own."""
         self.engine = engine
         self.threads = EngineThreads(engine.concurrency, "stt")
-        self.vad = load_vad(EngineOptions(threads=1))
+        self.vad = SteadyVad(load_vad(EngineOptions(threads=1)))
         self.vad_threads = EngineThreads(2, "vad")
         self.model_name = options.model.name if options.model else name
         self._row = row

@@ -15,12 +15,13 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def load_vad(options: EngineOptions) -> VadEngine:
-    """Return Silero, guarded, or the energy detector where Silero cannot be loaded."""
+    """Return Silero, or the energy detector where Silero cannot be loaded."""
     try:
-        return SteadyVad(load_engine(Task.VAD, "silero", options))
+        engine: VadEngine = load_engine(Task.VAD, "silero", options)
     except (HearthError, ImportError) as err:
         _LOGGER.warning("Speech is detected by its level alone: %s", err)
         return EnergyVad(options)
+    return engine
 
 
 class SteadyVad:
