@@ -57,6 +57,8 @@ class Answer:
             lines.append(f"Intent     {intent.name}{f' ({slots})' if slots else ''}")
         if self.reply is not None:
             lines.append(f"Reply      {self.reply}")
+        elif self.intents and self.error is None:
+            lines.append("Reply      (Home Assistant's, from states only it knows)")
         if self.error is not None:
             lines.append(f"Failed     {self.error}")
         lines += [""] if lines else []

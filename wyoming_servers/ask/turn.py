@@ -31,6 +31,7 @@ from wyoming.vad import VoiceStopped
 
 from wyoming_servers.ask.answer import Answer, FoundIntent
 from wyoming_servers.errors import HearthError, RequestError, WorkerError
+from wyoming_servers.intents.recogniser import Command
 from wyoming_servers.intents.responses import render_response
 from wyoming_servers.wire.client import Client
 
@@ -197,7 +198,11 @@ class Turn:
             raise WorkerError("The server sent an intent that cannot be read.") from err
         slots = {entity.name: entity.value for entity in intent.entities}
         self.answer.intents.append(FoundIntent(name=intent.name, slots=slots))
-        return render_response(intent.text, slots) if intent.text else ""
+        domain = slots.get("domain")
+        command = Command(
+            intent=intent.name, slots=slots, response=intent.text, domain=domain if isinstance(domain, str) else None
+        )
+        return render_response(command) or ""
 
     async def _speak(self, text: str, sink: AudioSink) -> None:
         """Have the reply spoken, in the streaming form."""
