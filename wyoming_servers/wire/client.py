@@ -1,7 +1,6 @@
 """The other end: a bounded connection to a Wyoming server."""
 
 import asyncio
-import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +14,7 @@ from wyoming_servers.wire.server import parse_uri
 
 # A server's info lists every voice and language it has, so what is read from servers may be larger.
 _SERVER_LIMITS = Limits(data_bytes=1024 * 1024, header_bytes=1024 * 1024, payload_bytes=4 * 1024 * 1024)
+_FLUSH_SECONDS = 1.0
 
 
 class Client:
@@ -42,10 +42,15 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnect at once."""
+        """Disconnect: what was sent still goes out, unless the server does not take it within a moment."""
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()
+        except OSError:
+            pass
 
     async def send(self, event: Event | Eventable) -> None:
         """Write one event. Raises WorkerError if the server is gone."""

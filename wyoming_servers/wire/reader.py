@@ -107,6 +107,8 @@ async def read_event(
     is not a well-formed event within the limits, and TimeoutError if no event begins within `idle_seconds`;
     after that the stream is intact and can be read again.
     """
+    # What has already come is read without waiting: one who sends without pause would keep the loop for himself.
+    await asyncio.sleep(0)
     async with asyncio.timeout(idle_seconds):
         line = await _read_header(reader, limits)
     if not line:
