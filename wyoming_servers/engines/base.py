@@ -138,6 +138,8 @@ class TtsRequest:
     """Name of one of `voices`; None for the default."""
     speaker: str | None = None
     language: str | None = None
+    is_hurried: bool = False
+    """Whether others wait for their first sound: what is yielded first should cost as little as can be."""
 
 
 class TtsEngine(Protocol):

@@ -7,6 +7,7 @@ surplus.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,8 @@ from wyoming_servers.workers.threads import EngineThreads
 
 _CHUNK_SAMPLES = 2048
 """About 90 ms: small enough to play at once, large enough that headers do not matter."""
+_ENOUGH_LEAD_SECONDS = 0.2
+"""Sound in hand with which a client can wait while others have none yet."""
 _MOST_WAITING = 8
 """Requests of one client that may wait behind the one being said."""
 
@@ -45,6 +48,7 @@ class TtsService:
             known = ", ".join(list(self.voices)[:20])
             raise SettingsError(f"There is no voice '{default_voice}'. Known: {known}.")
         self.default_voice = default_voice or next(iter(self.voices))
+        self.silence = _Silence()
         self._info = _describe(engine, row, name)
 
     def prime(self) -> None:
@@ -92,6 +96,31 @@ class TtsService:
         if voice := next((voice for voice in voices if base in {tag.partition("-")[0] for tag in _tags(voice)}), None):
             return voice
         raise RequestError("unknown-voice", "There is no voice for this language; `describe` lists them.")
+
+
+class _Silence:
+    """How many clients asked for sound and have none yet, and a way to wait until there is no such client."""
+
+    def __init__(self) -> None:
+        self.clients = 0
+        self._is_over = asyncio.Event()
+        self._is_over.set()
+
+    @property
+    def is_over(self) -> bool:
+        return not self.clients
+
+    def add(self, change: int) -> None:
+        self.clients += change
+        if self.clients:
+            self._is_over.clear()
+        else:
+            self._is_over.set()
+
+    async def wait_until_over(self, *, at_most_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_seconds):
+                await self._is_over.wait()
 
 
 class _Utterance:
@@ -218,20 +247,30 @@ class _Speaker:
         self._rate_hz = service.engine.sample_rate_hz
         self._sent_samples = 0
         self._first_sent = 0.0
+        self._is_silent = False
 
     async def speak(self, utterance: _Utterance) -> None:
         # The start goes out before there is any sound: a client that waits for text still in the making can set
         # itself up, and a text without a word in it gets an answer that is valid and empty.
         send, idle_seconds = self._connection.send, self._connection.limits.idle_seconds
         await send(AudioStart(rate=self._rate_hz, width=2, channels=1))
-        while (piece := await utterance.next_piece(idle_seconds=idle_seconds)) is not None:
-            await self._say_piece(utterance, piece)
+        try:
+            while (piece := await utterance.next_piece(idle_seconds=idle_seconds)) is not None:
+                self._expect_sound()
+                await self._say_piece(utterance, piece)
+        finally:
+            self._end_silence()
         await send(AudioStop())
         if utterance.is_streamed:
             await send(SynthesizeStopped())
 
     async def _say_piece(self, utterance: _Utterance, piece: str) -> None:
-        request = TtsRequest(text=piece, voice=utterance.voice, speaker=utterance.speaker)
+        request = TtsRequest(
+            text=piece,
+            voice=utterance.voice,
+            speaker=utterance.speaker,
+            is_hurried=self._is_silent and self._service.silence.clients > 1,
+        )
         threads = self._service.threads
         async with threads.iterate(iter(self._service.engine.synthesize(request))) as steps:
             steps.due = self._due()
@@ -239,19 +278,38 @@ class _Speaker:
                 await self._send(samples)
                 steps.due = self._due()
 
+    async def _send(self, samples: Samples) -> None:
+        for start in range(0, samples.size, _CHUNK_SAMPLES):
+            part = samples[start : start + _CHUNK_SAMPLES]
+            await self._give_way()
+            await self._connection.send(AudioChunk(rate=self._rate_hz, width=2, channels=1, audio=to_pcm(part)))
+            self._first_sent = self._first_sent or time.monotonic()
+            self._sent_samples += part.size
+            self._end_silence()
+
+    async def _give_way(self) -> None:
+        """Let clients without any sound go first while this one has some in hand."""
+        if self._service.silence.is_over or not self._sent_samples:
+            return
+        lead_seconds = self._due() - time.monotonic() - _ENOUGH_LEAD_SECONDS
+        if lead_seconds > 0:
+            await self._service.silence.wait_until_over(at_most_seconds=lead_seconds)
+
     def _due(self) -> float:
-        """Return when the client runs out of what it was sent, were it playing since the first sound."""
+        """Return when the client runs out of what it was sent, if it has been playing since the first sound."""
         if not self._sent_samples:
             return time.monotonic()
         return self._first_sent + self._sent_samples / self._rate_hz
 
-    async def _send(self, samples: Samples) -> None:
-        if not self._sent_samples:
-            self._first_sent = time.monotonic()
-        self._sent_samples += samples.size
-        for start in range(0, samples.size, _CHUNK_SAMPLES):
-            pcm = to_pcm(samples[start : start + _CHUNK_SAMPLES])
-            await self._connection.send(AudioChunk(rate=self._rate_hz, width=2, channels=1, audio=pcm))
+    def _expect_sound(self) -> None:
+        if not self._sent_samples and not self._is_silent:
+            self._is_silent = True
+            self._service.silence.add(1)
+
+    def _end_silence(self) -> None:
+        if self._is_silent:
+            self._is_silent = False
+            self._service.silence.add(-1)
 
 
 def _tags(voice: Voice) -> set[str]:

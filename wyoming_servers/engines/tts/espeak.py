@@ -30,6 +30,8 @@ _LONGEST_PATH = 150
 _LONGEST_STEP = 400
 """Characters said in one step, so that a step stays short on a slow machine too."""
 
+_FIRST_WORDS = re.compile(r"\s*\S.{7,19}?(?=\s+\w)")
+
 _TAG = re.compile(r"([a-z]{2,3})(-[A-Z][a-z]{3})?(-[A-Z]{2}|-\d{3})?(?=-|$)")
 _USUAL_VOICES = {"en": "en-us", "zh": "cmn"}
 """Which voice stands for a language without a region, where the library names several."""
@@ -90,7 +92,8 @@ class _Library:
                     raise EngineError("eSpeak NG cannot load one of its voices.")
                 self._voice = voice
             self._pieces = []
-            failed = self._lib.espeak_Synth(raw, len(raw) + 1, 0, 0, 0, _UTF8 | _END_WITH_PAUSE, None, None)
+            flags = _UTF8 if text[-1:].isalnum() else _UTF8 | _END_WITH_PAUSE
+            failed = self._lib.espeak_Synth(raw, len(raw) + 1, 0, 0, 0, flags, None, None)
             pcm = b"".join(self._pieces)
         if failed:
             raise EngineError("eSpeak NG could not say a text.")
@@ -147,15 +150,23 @@ class EspeakTts:
             raise RequestError("unknown-voice", "There is no such voice.")
         if request.speaker is not None:
             raise RequestError("unknown-speaker", "This voice has no speakers to choose from.")
-        return self._say(request.text, identifier)
+        return self._say(request.text, identifier, is_hurried=request.is_hurried)
 
-    def _say(self, text: str, identifier: bytes) -> Iterator[Samples]:
-        for part in split_text(text, longest=_LONGEST_STEP, longest_first=_LONGEST_STEP) if has_words(text) else ():
+    def _say(self, text: str, identifier: bytes, *, is_hurried: bool) -> Iterator[Samples]:
+        for part in _parts(text, is_hurried=is_hurried):
             if has_words(part) and (samples := self._library.say(part, identifier)).any():
                 yield samples
 
     def close(self) -> None:
         """Do nothing: the library stays for the process's other engines, and holds but a few megabytes."""
+
+
+def _parts(text: str, *, is_hurried: bool) -> list[str]:
+    """Return what each step says; in a hurry the first one says only the first words."""
+    if is_hurried and (words := _FIRST_WORDS.match(text)):
+        rest = text[words.end() :]
+        return [words[0], *split_text(rest, longest=_LONGEST_STEP, longest_first=_LONGEST_STEP)]
+    return split_text(text, longest=_LONGEST_STEP, longest_first=_LONGEST_STEP)
 
 
 def _describe(record: _VoiceRecord) -> Voice:

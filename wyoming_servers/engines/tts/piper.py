@@ -1,6 +1,6 @@
 """Piper: natural voices in many languages, from a voice file and its settings beside it.
 
-Sound is yielded in windows that grow from a third of a second (see `vits`), shorter still while several clients
+Sound is yielded in windows that grow from half a second (see `vits`), shorter still while several clients
 wait for their first sound. Each step runs on one thread and several steps side by side: two clients at once then
 cost each other nothing on two cores, and no thread of the engine ever spins while it waits.
 """
@@ -8,7 +8,6 @@ cost each other nothing on two cores, and no thread of the engine ever spins whi
 import importlib.util
 import json
 import logging
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-_FIRST_WINDOW_FRAMES = 32
+_FIRST_WINDOW_FRAMES = 48
+"""Half a second: enough to render the next window in, which is half as long again, on a slow machine too."""
 _HURRIED_WINDOW_FRAMES = 12
 """A first window while others wait for theirs; 140 ms at the usual rate."""
 _LONGEST_WINDOW_FRAMES = 128
@@ -73,7 +73,7 @@ class PiperTts:
         if request.speaker is not None and request.speaker not in self._speakers:
             raise RequestError("unknown-speaker", "This voice has no such speaker.")
         speaker = self._speakers.get(request.speaker) if request.speaker is not None else None
-        return self._renderer.render(request.text, speaker)
+        return self._renderer.render(request.text, speaker, is_hurried=request.is_hurried)
 
     def close(self) -> None:
         """Release nothing: the memory goes with the engine, which steps in progress still need."""
@@ -85,8 +85,6 @@ class _Renderer:
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.config = _parse_config(settings)
         self._peaks: dict[int | None, float] = {}
-        self._awaiting = 0
-        self._lock = threading.Lock()
         try:
             self._load(path, _split(path))
             if not self._is_proven():
@@ -97,29 +95,21 @@ class _Renderer:
         except Exception as err:  # onnx and onnxruntime raise whatever a damaged file makes them trip over
             raise ModelError("The voice's model file is damaged or is no Piper voice.") from err
 
-    def render(self, text: str, speaker: int | None) -> Iterator[Samples]:
+    def render(self, text: str, speaker: int | None, *, is_hurried: bool) -> Iterator[Samples]:
         """Yield the sound of a text; nothing where there is nothing to pronounce."""
-        awaited = _Awaited(self)
+        first = _HURRIED_WINDOW_FRAMES if is_hurried else _FIRST_WINDOW_FRAMES
         try:
             for ids in self._phoneme_ids(text):
-                for samples in self._sound(ids, speaker):
+                for samples in self._sound(ids, speaker, first):
                     yield self._level(samples, speaker)
-                    awaited.end()
         except (ValueError, RuntimeError, KeyError) as err:
             raise EngineError("Piper could not say a text.") from err
-        finally:
-            awaited.end()
 
     def _load(self, path: Path, split: "SplitVoice | None") -> None:
         self._split = split
         self._encoder = _session(split.encoder if split else path.read_bytes())
         self._vocoder = _session(split.vocoder) if split else None
         self._voice = PiperVoice(session=self._encoder, config=self.config, download_dir=path.parent)
-
-    def count_awaiting(self, change: int) -> None:
-        """Note that one more, or one less, listener waits for a first sound."""
-        with self._lock:
-            self._awaiting += change
 
     def _phoneme_ids(self, text: str) -> Iterator[list[int]]:
         for part in split_text(text) if has_words(text) else ():
@@ -128,17 +118,17 @@ class _Renderer:
                 if any(has_words(phoneme) for phoneme in phonemes):
                     yield self._voice.phonemes_to_ids(phonemes)
 
-    def _sound(self, ids: list[int], speaker: int | None) -> Iterator[Samples]:
+    def _sound(self, ids: list[int], speaker: int | None, first: int) -> Iterator[Samples]:
         inputs = self._inputs(ids, speaker)
         if self._split is None or self._vocoder is None:
             yield self._encoder.run(None, inputs)[0].reshape(-1)
             return
         frames = self._encoder.run(None, inputs)[0]
         extra = {name: inputs[name] for name in self._split.vocoder_inputs}
-        begin, size = 0, _HURRIED_WINDOW_FRAMES if self._awaiting > 1 else _FIRST_WINDOW_FRAMES
+        begin, size = 0, first
         while begin < frames.shape[2]:
             yield self._window(frames, begin, begin + size, extra)
-            begin, size = begin + size, min(2 * size, _LONGEST_WINDOW_FRAMES)
+            begin, size = begin + size, min(size + size // 2, _LONGEST_WINDOW_FRAMES)
 
     def _window(self, frames: Any, begin: int, end: int, extra: dict[str, Any]) -> Samples:
         """Return the sound of frames `begin` to `end`, rendered with what lies around them."""
@@ -180,19 +170,6 @@ class _Renderer:
         parts = [self._window(frames, 0, middle, extra), self._window(frames, middle, frames.shape[2], extra)]
         joined = np.concatenate(parts)
         return joined.shape == whole.shape and np.allclose(joined, whole, atol=1e-3)
-
-
-class _Awaited:
-    """Counts one listener as waiting until `end`, which may be called more than once."""
-
-    def __init__(self, renderer: _Renderer) -> None:
-        self._renderer: _Renderer | None = renderer
-        renderer.count_awaiting(1)
-
-    def end(self) -> None:
-        if self._renderer is not None:
-            self._renderer.count_awaiting(-1)
-            self._renderer = None
 
 
 def _split(path: Path) -> "SplitVoice | None":
