@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from tests.support.eventually import until
 from tests.support.hub_process import HubProcess
 from tests.support.speaker import Speaker
 from tests.support.wyoming_client import ask, receive_until, said, send_all, speak, spoken
@@ -40,12 +41,6 @@ def make_hub(tmp_path):
 
 def workers_of(hub: HubProcess) -> dict[str, psutil.Process]:
     return {task: psutil.Process(worker["pid"]) for task, worker in hub.status()["workers"].items() if worker["pid"]}
-
-
-async def until(is_there, seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(is_there):
-            await asyncio.sleep(0.05)
 
 
 def are_gone(processes) -> bool:
@@ -86,7 +81,7 @@ async def test_worker_that_dies_at_start_shows_why(make_hub):
     status = hub.status()
     assert status["self_check"]["state"] == "failed"
     assert "llm.url" in status["self_check"]["failures"]["llm"]
-    await until(lambda: hub.status()["workers"]["llm"]["restarts"] >= 2)
+    await until(lambda: asyncio.to_thread(lambda: hub.status()["workers"]["llm"]["restarts"] >= 2))
     llm = hub.status()["workers"]["llm"]
     assert "exit code 1" in llm["last_error"]
     assert "llm.url" in llm["last_error"]
@@ -126,7 +121,7 @@ async def test_killed_hub_leaves_no_workers(make_hub):
     hub = make_hub()
     processes = workers_of(hub).values()
     os.kill(hub.status()["pid"], signal.SIGKILL)
-    await until(lambda: are_gone(processes))
+    await until(lambda: asyncio.to_thread(are_gone, processes))
 
 
 async def test_request_in_progress_may_end_when_the_hub_is_told_to(make_hub):

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.eventually import until
 from tests.support.hub_process import HubProcess
 from tests.support.wyoming_client import ask, said
 from wyoming_servers.intents.home import Home
@@ -94,9 +95,8 @@ async def test_pushed_home_is_kept_and_used(hub, session, data_dir):
         etag = response.headers["ETag"]
     async with session.get(hub.http + "/api/v1/home", headers={"If-None-Match": etag}) as response:
         assert response.status == 304
-    async with asyncio.timeout(10):
-        while not (found := await commands(session, hub, "turn on the moon lamp")):
-            await asyncio.sleep(0.05)
+    await until(lambda: commands(session, hub, "turn on the moon lamp"))
+    found = await commands(session, hub, "turn on the moon lamp")
     assert found[0]["intent"] == "HassTurnOn"
     assert found[0]["slots"]["name"] == "Moon lamp"
 
@@ -177,14 +177,9 @@ async def test_open_address_asks_for_the_token(tmp_path, session):
     try:
         await asyncio.to_thread(hub.launch)
         path = tmp_path / "token"
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    async with session.get(hub.http + "/health") as response:
-                        break
-                except aiohttp.ClientError:
-                    await asyncio.sleep(0.1)
-        assert response.status == 401
+        await until(lambda: asyncio.to_thread(lambda: "HTTP at" in hub.log_text()))
+        async with session.get(hub.http + "/health") as response:
+            assert response.status == 401
         token = path.read_text().strip()
         assert len(token) >= 32
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

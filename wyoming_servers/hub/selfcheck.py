@@ -28,6 +28,8 @@ T = TypeVar("T")
 _SETTLE_SECONDS = 600.0
 """How long workers may take to load or build their models."""
 _STAGE_SECONDS = 30.0
+_DETECT_SECONDS = 5.0
+"""Detectors that hear no speech say nothing, so this is how long one may take to hear it."""
 _CHUNK_MS = 20
 _TAIL_MS = 1_500
 """Silence after the sentence, for a worker that ends the turn itself."""
@@ -107,7 +109,7 @@ class SelfCheck:
         heard = sentence = await check_sentence(self._router)
         speech = await self._stage("tts", self._synthesize(sentence)) if self._uses("tts") else None
         if speech and self._uses("vad"):
-            await self._stage("vad", self._detect(speech))
+            await self._stage("vad", self._detect(speech), seconds=_DETECT_SECONDS)
         if speech and self._uses("stt"):
             heard = await self._stage("stt", self._transcribe(speech)) or ""
         if heard:
@@ -120,14 +122,14 @@ class SelfCheck:
     def _uses(self, task: str) -> bool:
         return self._supervisor[task].plan.is_set_up and task not in self._report.failures
 
-    async def _stage(self, stage: str, work: Coroutine[Any, Any, T]) -> T | None:
+    async def _stage(self, stage: str, work: Coroutine[Any, Any, T], *, seconds: float = _STAGE_SECONDS) -> T | None:
         """Run one stage and note how long it took, or why it failed."""
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(_STAGE_SECONDS):
+            async with asyncio.timeout(seconds):
                 result = await work
         except TimeoutError:
-            self._report.failures[stage] = f"There was no answer within {_STAGE_SECONDS:g} seconds."
+            self._report.failures[stage] = f"There was no answer within {seconds:g} seconds."
         except HearthError as err:
             self._report.failures[stage] = str(err)
         else:
