@@ -11,6 +11,7 @@ from wyoming.error import Error
 from wyoming.event import Event, async_read_event
 
 from tests.support.raw_wire import address, event, exchange, first, line
+from tests.support.waiting import until
 from tests.support.worker_process import WorkerProcess
 from wyoming_servers.wire.client import Client, describe
 from wyoming_servers.wire.connection import Connection
@@ -68,13 +69,6 @@ async def talker(**limits: float):
         yield server
     finally:
         await server.stop()
-
-
-async def until(is_so, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def test_connections_over_the_limit_are_told_busy_and_the_rest_served(tts):

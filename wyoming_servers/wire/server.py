@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +13,8 @@ from wyoming_servers.errors import RequestError, SettingsError
 from wyoming_servers.wire.connection import Connection, HandlerFactory
 from wyoming_servers.wire.limits import Limits
 
-_LOGGER = logging.getLogger(__name__)
+_DRAIN_LOOK_SECONDS = 0.05
+"""How often a server that stops looks who has got what he asked for."""
 
 
 def parse_uri(uri: str) -> tuple[str, str, int]:
@@ -70,16 +71,17 @@ class Server:
         self._stopping.set()
         if self._server is not None:
             self._server.close()
-        for connection in self._connections.values():
-            if not connection.is_busy:
-                connection.close()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=self._limits.drain_seconds)
+        deadline = time.monotonic() + self._limits.drain_seconds
+        while self._connections and time.monotonic() < deadline:
+            for connection in self._connections.values():
+                if not connection.is_busy:
+                    connection.close()
+            await asyncio.wait(list(self._connections), timeout=_DRAIN_LOOK_SECONDS)
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         if self.uri.startswith("unix://"):
-            Path(urlsplit(self.uri).path).unlink(missing_ok=True)
+            self._unlink_stale(Path(urlsplit(self.uri).path))
 
     async def run(self, uri: str, on_ready: Callable[[str], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT, or until standard input ends for stdio://."""
@@ -126,7 +128,7 @@ class Server:
 
     @staticmethod
     def _unlink_stale(path: Path) -> None:
-        """Remove a socket left by a process that was killed, but no other kind of file."""
+        """Remove a socket nobody listens on any more, but no other kind of file."""
         with contextlib.suppress(OSError):
             if path.is_socket():
                 path.unlink()
