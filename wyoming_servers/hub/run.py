@@ -42,6 +42,7 @@ class Hub:
         self.status = Status(self.supervisor, self.homes)
         self.gateway = Gateway(self.supervisor, self.router, self.metrics, lambda: self.homes.home.language)
         self.server = Server(self.gateway.handler, _LIMITS)
+        self._preparing: asyncio.Task[None] | None = None
         self.http = HttpApi(settings, self.status, self.homes, self.router, self.metrics)
 
     async def start(self) -> None:
@@ -51,6 +52,7 @@ class Hub:
         self.status.uri = self.server.uri
         await self.http.start()
         self.supervisor.start()
+        self._preparing = asyncio.create_task(self.router.prepare())
         self.homes.start()
         _LOGGER.info("Wyoming at %s, HTTP at %s", self.server.uri, self.http.url)
 
@@ -62,6 +64,9 @@ class Hub:
 
     async def stop(self) -> None:
         """Stop listening, let requests end for a moment, end the workers; nothing is left running."""
+        if self._preparing:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
         await asyncio.gather(self.server.stop(), self.http.stop())
         await asyncio.gather(self.supervisor.stop(), self.homes.stop())
 
