@@ -83,12 +83,14 @@ def slot_lists(home: Home, language: str | None = None) -> dict[str, SlotList]:
 def spoken_forms(name: str, language: str) -> tuple[str, ...]:
     """Return how a transcript may write a name: without punctuation, and with numbers as words or as digits."""
     plain = str(remove_punctuation(name)).strip()
-    forms = [plain, re.sub(r"[-_/]", " ", plain), re.sub(r"['’]", "", plain)]
     words, digits = _numbers(language)
-    for form in tuple(forms):
-        forms.append(" ".join(words.get(word, word) for word in form.split()))
-        forms.append(" ".join(digits.get(word.casefold(), word) for word in form.split()))
-    return tuple(dict.fromkeys(" ".join(form.split()) for form in forms if form.strip()))
+    forms = [plain]
+    forms += [re.sub(r"[-_/]", " ", form) for form in forms]
+    forms += [re.sub(r"['’]", "", form) for form in forms]
+    in_words = [" ".join(words.get(word, word) for word in form.split()) for form in forms]
+    in_digits = [" ".join(digits.get(word.casefold(), word) for word in form.split()) for form in forms]
+    spaced = (" ".join(form.split()) for form in (*forms, *in_words, *in_digits))
+    return tuple(form for form in dict.fromkeys(spaced) if form)
 
 
 def _entity_names(entities: Iterable[Entity], language: str) -> Iterator[tuple[str, str, dict[str, str]]]:
