@@ -1,8 +1,13 @@
 """LlamaLlm on tiny real GGUF models."""
 
+import asyncio
 import itertools
 
+import psutil
 import pytest
+
+from tests.support.raw_wire import event, first
+from tests.support.worker_process import WorkerProcess
 
 pytest.importorskip("llama_cpp", reason="the extra 'llama' is not installed")
 
@@ -112,3 +117,18 @@ def test_damaged_files_are_refused(tmp_path):
 def test_missing_model_is_refused(tmp_path, model, said):
     with pytest.raises(ModelError, match=said):
         LlamaLlm(EngineOptions(model=model and tmp_path / model))
+
+
+async def test_worker_answers_and_then_rests(tmp_path):
+    """In a process of its own, with threads that do not spin while nothing is asked."""
+    write_gguf(tmp_path / "models" / "tiny.gguf")
+    worker = WorkerProcess("llm", tmp_path, "--engine", "llama", "--model", "tiny.gguf")
+    try:
+        answer = await first(worker.uri, event("transcript", {"text": "Hello", "language": "en"}), "handled", "error")
+        assert answer.data["text"] == ANSWER
+        busy = psutil.Process(worker.process.pid).cpu_times()
+        await asyncio.sleep(1)
+        rested = psutil.Process(worker.process.pid).cpu_times()
+        assert (rested.user + rested.system) - (busy.user + busy.system) < 0.3
+    finally:
+        assert worker.stop() == 0

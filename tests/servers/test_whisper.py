@@ -1,16 +1,22 @@
 """WhisperStt on a tiny real model: bounded, local, and silent rather than wrong."""
 
+import asyncio
 import shutil
 import time
 
 import numpy as np
+import psutil
 import pytest
 
+from tests.support.raw_wire import event, first
+from tests.support.speaker import Speaker
+from tests.support.worker_process import WorkerProcess
 from wyoming_servers.engines.base import EngineOptions, SttRequest
 from wyoming_servers.errors import ModelError, RequestError
 from wyoming_servers.speech.gates import is_echo, is_loop, is_silent
 
 pytest.importorskip("faster_whisper", reason="the extra 'whisper' is not installed")
+pytest.importorskip("espeakng_loader", reason="the extra 'starter' is not installed")
 
 from tests.support.whisper_model import SENTENCE, write_whisper
 from wyoming_servers.engines.stt.whisper import WhisperStt
@@ -115,6 +121,24 @@ def test_mismatched_mel_bands_are_refused(folder, tmp_path):
 def test_no_folder_is_refused_without_asking_a_hub(tmp_path, model):
     with pytest.raises(ModelError):
         WhisperStt(EngineOptions(model=model and tmp_path / model))
+
+
+async def test_worker_transcribes_and_then_rests(folder, tmp_path):
+    """In a process of its own, with threads that do not spin while nothing is asked."""
+    shutil.copytree(folder, tmp_path / "models" / "tiny")
+    worker = WorkerProcess("stt", tmp_path, "--engine", "whisper", "--model", "tiny")
+    try:
+        audio = Speaker()("Good morning, how are you?")
+        data = {"rate": 16_000, "width": 2, "channels": 1}
+        sent = event("transcribe", {"language": "en", "transcript_names": ["Kitchen light"]})
+        sent += event("audio-start", data) + event("audio-chunk", data, audio) + event("audio-stop")
+        assert (await first(worker.uri, sent, "transcript")).data["text"] == SENTENCE
+        busy = psutil.Process(worker.process.pid).cpu_times()
+        await asyncio.sleep(1)
+        rested = psutil.Process(worker.process.pid).cpu_times()
+        assert (rested.user + rested.system) - (busy.user + busy.system) < 0.3
+    finally:
+        assert worker.stop() == 0
 
 
 @pytest.mark.parametrize(

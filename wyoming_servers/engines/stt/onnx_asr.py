@@ -14,7 +14,7 @@ import onnxruntime
 from onnx_asr import load_model
 from onnx_asr.loader import AsrTypeNames
 
-from wyoming_servers.engines.base import EngineOptions, Samples, SttRequest, SttResult
+from wyoming_servers.engines.base import SAMPLE_RATE_HZ, EngineOptions, Samples, SttRequest, SttResult
 from wyoming_servers.errors import EngineError, ModelError, RequestError
 from wyoming_servers.speech.gates import is_loop, is_silent
 
@@ -103,6 +103,11 @@ def _model_type(folder: Path) -> str:
     if name not in known:
         raise ModelError(f"onnx-asr knows no model type '{name}'. Known: {', '.join(known)}.")
     return str(name)
+
+
+def _noise() -> Samples:
+    """Return a second of noise."""
+    return np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
 
 
 def _base(language: str) -> str:

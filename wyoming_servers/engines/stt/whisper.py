@@ -66,6 +66,7 @@ class WhisperStt:
             raise ModelError(f"The Whisper model in {folder} needs its preprocessor_config.json ({mels} mel bands).")
         self._codes = [code for code in self._model.supported_languages if self._knows(code)]
         self._prompt = lru_cache(maxsize=8)(self._build_prompt)
+        self._warm_up(folder)
 
     @property
     def languages(self) -> Sequence[str]:
@@ -94,6 +95,14 @@ class WhisperStt:
         except (RuntimeError, ValueError) as err:
             raise EngineError("Whisper could not transcribe the audio.") from err
         return SttResult(text=text, language=_tag(code))
+
+    def _warm_up(self, folder: Path) -> None:
+        """Hear a second of noise: what is loaded late is loaded now, and what cannot work says so now."""
+        noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
+        try:
+            self._decode(noise, self._codes[0], "")
+        except (RuntimeError, ValueError, LookupError) as err:
+            raise ModelError(f"The Whisper model in {folder} does not work: {_first_line(err)}.") from err
 
     def _decode(self, samples: Samples, code: str | None, hotwords: str) -> tuple[str, str]:
         seconds = min(_WINDOW_SECONDS, len(samples) / SAMPLE_RATE_HZ)
