@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from wyoming_servers.ask.answer import Answer
@@ -68,7 +68,7 @@ class Microphone:
         """Nobody can know but the server, which says it in `voice-stopped`."""
         self._sounddevice = sounddevice
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield what is heard until the caller stops asking."""
         loop = asyncio.get_running_loop()
         heard: asyncio.Queue[bytes] = asyncio.Queue()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -94,7 +94,7 @@ class PlayedRecording:
             return None
         return self.started_at + self._speech_end_ms / 1000
 
-    async def frames(self) -> AsyncIterator[bytes]:
+    async def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield each frame when its last sample has been spoken; paced by the clock, so that delays do not add up."""
         size = self._recording.frame_bytes
         total = len(self._recording.pcm) + self._tail_frames * size

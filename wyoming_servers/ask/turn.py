@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,7 +56,7 @@ class AudioSource(Protocol):
     def speech_ended_at(self) -> float | None:
         """When the last sound was spoken (`time.monotonic`), if the source can know."""
 
-    def frames(self) -> AsyncIterator[bytes]:
+    def frames(self) -> AsyncGenerator[bytes, None]:
         """Yield 10 ms frames; the turn is ended where they end."""
 
 
@@ -255,8 +255,9 @@ async def _send_audio(client: Client, source: AudioSource) -> None:
     """Send audio until cancelled or until the source ends, which ends the turn."""
     form = {"rate": source.rate_hz, "width": 2, "channels": source.channels}
     await client.send(AudioStart(**form))
-    async for frame in source.frames():
-        await client.send(AudioChunk(**form, audio=frame))
+    async with contextlib.aclosing(source.frames()) as frames:
+        async for frame in frames:
+            await client.send(AudioChunk(**form, audio=frame))
     await client.send(AudioStop())
 
 
