@@ -148,7 +148,8 @@ class ScriptedTts:
 
     def synthesize(self, request: TtsRequest) -> Iterator[Samples]:
         """Yield 50 ms of tone at a time."""
-        voice = next((known for known in self.voices if known.name == (request.voice or "tone")), None)
+        wanted = "tone" if request.voice is None else request.voice
+        voice = next((known for known in self.voices if known.name == wanted), None)
         if voice is None:
             raise RequestError("unknown-voice", f"There is no voice '{request.voice}'.")
         if request.speaker is not None and request.speaker not in voice.speakers:

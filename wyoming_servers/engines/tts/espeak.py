@@ -145,7 +145,7 @@ class EspeakTts:
 
     def synthesize(self, request: TtsRequest) -> Iterator[Samples]:
         """Yield the sound of one bounded part of the text after the other."""
-        identifier = self._identifiers.get(request.voice or self._voices[0].name)
+        identifier = self._identifiers.get(self._voices[0].name if request.voice is None else request.voice)
         if identifier is None:
             raise RequestError("unknown-voice", "There is no such voice.")
         if request.speaker is not None:

@@ -35,6 +35,8 @@ _LONGEST_WINDOW_FRAMES = 128
 """About 1.5 s: what a later step renders at most, and so what anybody else waits for."""
 _LOUDNESS = 0.8
 """Peak of the loudest sentence so far; voices differ much in how loud they come out."""
+_PROOF_TOLERANCE = 0.01
+"""Of the peak: 40 dB below it a difference is not heard."""
 _MEASURED_TEXT = "How loud is this voice?"
 _LARGEST_SETTINGS_BYTES = 1024 * 1024
 
@@ -169,7 +171,7 @@ class _Renderer:
         middle = frames.shape[2] // 2
         parts = [self._window(frames, 0, middle, extra), self._window(frames, middle, frames.shape[2], extra)]
         joined = np.concatenate(parts)
-        return joined.shape == whole.shape and np.allclose(joined, whole, atol=1e-3)
+        return joined.shape == whole.shape and np.allclose(joined, whole, atol=_PROOF_TOLERANCE * np.abs(whole).max())
 
 
 def _split(path: Path) -> "SplitVoice | None":
