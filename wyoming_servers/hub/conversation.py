@@ -4,40 +4,21 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-from home_assistant_intents import get_intents, get_languages
 from wyoming.event import Event
 from wyoming.intent import Entity, Intent, IntentsStart, IntentsStop, NotRecognized
 
 from wyoming_servers.errors import RequestError
 from wyoming_servers.hub.metrics import Metrics
 from wyoming_servers.hub.router import Router
+from wyoming_servers.intents.polite import sorry
 from wyoming_servers.intents.recogniser import Command
-from wyoming_servers.speech.text import clean_text, has_words
+from wyoming_servers.speech.text import clean_text, has_words, language_tag
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.wire.limits import Limits
 
-_SORRY = "Sorry, I couldn't understand that"
 _CONTEXT_CHARACTERS = 16 * 1024
-
-
-@lru_cache(maxsize=1)
-def intent_languages() -> tuple[str, ...]:
-    """Return every language there are sentences for."""
-    return tuple(sorted(get_languages()))
-
-
-@lru_cache(maxsize=8)
-def sorry(language: str) -> str:
-    """Return a polite sentence, in `language` where there is one, for what was not understood."""
-    known = {name.lower(): name for name in intent_languages()}
-    wanted = language.replace("_", "-").lower()
-    name = known.get(wanted) or known.get(wanted.split("-", maxsplit=1)[0])
-    intents: dict[str, Any] = (get_intents(name) if name else None) or {}
-    sentence = intents.get("responses", {}).get("errors", {}).get("no_intent")
-    return sentence if isinstance(sentence, str) and sentence.strip() else _SORRY
 
 
 class Question:
@@ -47,7 +28,7 @@ class Question:
         """Check a `transcript` or `recognize` event. Raises RequestError."""
         data = event.data
         self.text = clean_text(data.get("text"), limit=limits.text_characters).strip()
-        self.language = _tag(data.get("language")) or language
+        self.language = language_tag(data.get("language")) or language
         context = data.get("context")
         if context is not None and not isinstance(context, dict):
             raise RequestError("bad-event", "The event's context must be a JSON object.")
@@ -61,14 +42,6 @@ class Question:
     def is_empty(self) -> bool:
         """Whether there is nothing in it to understand."""
         return not has_words(self.text)
-
-
-def _tag(value: object) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > 35 or not value.replace("-", "").replace("_", "").isalnum():
-        raise RequestError("bad-language", "The language must be a tag such as en or pt-BR.")
-    return value
 
 
 class Conversation:

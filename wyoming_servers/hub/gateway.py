@@ -13,12 +13,13 @@ from wyoming.info import Describe, Info, SelectProgram
 from wyoming.ping import Ping, Pong
 
 from wyoming_servers.errors import RequestError
-from wyoming_servers.hub.conversation import Conversation, Question, intent_languages
+from wyoming_servers.hub.conversation import Conversation, Question
 from wyoming_servers.hub.info import PROGRAM, merged_info
 from wyoming_servers.hub.metrics import Metrics
 from wyoming_servers.hub.proxy import Line
 from wyoming_servers.hub.router import Router
 from wyoming_servers.hub.supervisor import Supervisor
+from wyoming_servers.intents.polite import known_languages
 from wyoming_servers.settings import TASKS
 from wyoming_servers.wire.connection import Connection
 
@@ -46,7 +47,7 @@ class Gateway:
         """Return what the hub offers now."""
         if not self.supervisor.is_settled:
             await self.supervisor.wait_settled(_FIRST_INFO_SECONDS)
-        return merged_info(self.supervisor, self.language(), intent_languages())
+        return merged_info(self.supervisor, self.language(), known_languages())
 
 
 class GatewayHandler:

@@ -32,6 +32,15 @@ def clean_text(value: object, *, limit: int) -> str:
     return _SPACES.sub(" ", "".join(filter(_is_visible, lines)))
 
 
+def language_tag(value: object) -> str | None:
+    """Return a language's tag, or None where none is given. Raises RequestError for what cannot be a tag."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 35 or not value.replace("-", "").replace("_", "").isalnum():
+        raise RequestError("bad-language", "The language must be a tag such as en or pt-BR.")
+    return value
+
+
 def has_words(text: str) -> bool:
     """Return whether there is a letter or a digit of any script, or a symbol that has a name, such as %."""
     return any(unicodedata.category(character)[0] in "LN" or character in "%&+=@#°€$£¥" for character in text)

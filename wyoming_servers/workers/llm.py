@@ -16,7 +16,7 @@ from wyoming_servers.engines.base import EngineOptions, LlmEngine, LlmRequest, M
 from wyoming_servers.engines.table import EngineRow
 from wyoming_servers.errors import EngineError, RequestError
 from wyoming_servers.intents.polite import known_languages, sorry
-from wyoming_servers.speech.text import clean_text, has_words
+from wyoming_servers.speech.text import clean_text, has_words, language_tag
 from wyoming_servers.speech.thinking import ThinkingFilter
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.workers.memory import Memory
@@ -85,7 +85,7 @@ class LlmService:
             raise RequestError("bad-event", "The context's conversation_id must be a text of at most 256 characters.")
         return _Question(
             text=text,
-            language=_tag(data.get("language")) or self._language,
+            language=language_tag(data.get("language")) or self._language,
             context=context,
             conversation_id=conversation_id,
         )
@@ -206,11 +206,3 @@ def _make_info(row: EngineRow, name: str, options: EngineOptions) -> Info:
         supports_home_control=False,
     )
     return Info(handle=[program])
-
-
-def _tag(value: object) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > 35 or not value.replace("-", "").replace("_", "").isalnum():
-        raise RequestError("bad-language", "The language must be a tag such as en or pt-BR.")
-    return value
