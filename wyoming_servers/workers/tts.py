@@ -66,7 +66,8 @@ class TtsService:
 
     def request(self, data: Mapping[str, Any], *, limit: int) -> "_Utterance":
         """Return a request for what an event asks for. Raises RequestError for what is not there."""
-        if data.get("text_format") not in {None, "text"}:
+        text_format = data.get("text_format")
+        if text_format is not None and text_format != "text":
             raise RequestError("unsupported", "Only plain text can be said; this text_format is not supported.")
         voice = data.get("voice")
         if voice is not None and not isinstance(voice, dict):
