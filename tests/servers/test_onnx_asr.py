@@ -1,6 +1,5 @@
 """OnnxAsrStt on a tiny real NeMo-style CTC model; transducers and attention decoders are onnx-asr's own affair."""
 
-import json
 import shutil
 
 import numpy as np
@@ -12,49 +11,13 @@ from wyoming_servers.errors import ModelError, RequestError
 pytest.importorskip("onnx_asr", reason="the extra 'onnx-asr' is not installed")
 pytest.importorskip("onnx")
 
-import onnx
-from onnx import TensorProto, helper
-
+from tests.support.onnx_asr_model import SENTENCE, write_onnx_asr
 from wyoming_servers.engines.stt.onnx_asr import OnnxAsrStt
-
-SENTENCE = "turn on the light"
-BLANK = len(SENTENCE)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model that spells the sentence, one letter a frame, then blanks."""
-    folder = tmp_path_factory.mktemp("onnx-asr")
-    letters = sorted(set(SENTENCE))
-    tokens = [*(letter.replace(" ", "\u2581") for letter in letters), "<blk>"]
-    (folder / "vocab.txt").write_text("".join(f"{token} {index}\n" for index, token in enumerate(tokens)))
-    (folder / "config.json").write_text(json.dumps({"model_type": "nemo-conformer-ctc", "features_size": 80}))
-    logprobs = np.full((1, 500, len(tokens)), -20, np.float32)
-    for frame in range(500):
-        spelled = letters.index(SENTENCE[frame // 2]) if frame % 2 == 0 and frame // 2 < len(SENTENCE) else -1
-        logprobs[0, frame, spelled] = 0
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceSum", ["length"], ["total"], keepdims=0),
-            helper.make_node("Constant", [], ["all"], value=onnx.numpy_helper.from_array(logprobs)),
-            helper.make_node("Identity", ["all"], ["logprobs"]),
-            helper.make_node("ReduceMean", ["audio_signal"], ["heard"], keepdims=0),
-        ],
-        "spells",
-        [
-            helper.make_tensor_value_info("audio_signal", TensorProto.FLOAT, [None, 80, None]),
-            helper.make_tensor_value_info("length", TensorProto.INT64, [None]),
-        ],
-        [
-            helper.make_tensor_value_info("logprobs", TensorProto.FLOAT, [1, 500, len(tokens)]),
-            helper.make_tensor_value_info("heard", TensorProto.FLOAT, []),
-            helper.make_tensor_value_info("total", TensorProto.INT64, []),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / "model.onnx")
-    return folder
+    return write_onnx_asr(tmp_path_factory.mktemp("onnx-asr"))
 
 
 def hear(engine: OnnxAsrStt, audio: np.ndarray, language: str | None = None):
