@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from traceback import format_tb
 from typing import Protocol
 
 import numpy as np
 from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.vad import VoiceStarted, VoiceStopped
 
-from wyoming_servers.engines.base import Samples, SttEngine, SttResult, VadEngine
+from wyoming_servers.engines.base import Samples, SttEngine, SttResult
+from wyoming_servers.engines.vad.steady import SteadyVad
 from wyoming_servers.errors import EngineError, HearthError, RequestError
 from wyoming_servers.speech.endpointing import SpeechStarted, TurnEnd
 from wyoming_servers.wire.connection import Connection
@@ -32,7 +34,7 @@ class Recogniser(Protocol):
 
     engine: SttEngine
     threads: EngineThreads
-    vad: VadEngine
+    vad: SteadyVad
     vad_threads: EngineThreads
 
 
@@ -121,7 +123,9 @@ class Utterance:
         except HearthError:
             raise
         except Exception as err:  # engines' libraries raise whatever they like; the client gets a sentence
-            _LOGGER.exception("Speech recognition failed")
+            # Where it failed, but not the error's own text, which may hold what was said.
+            place = "".join(format_tb(err.__traceback__))
+            _LOGGER.error("Speech recognition failed (%s):\n%s", type(err).__name__, place)  # noqa: TRY400
             raise EngineError("Speech recognition failed; the server's log says why.") from err
 
     def _take_speech(self) -> Samples:
