@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from python314 import find_python314
 
@@ -79,6 +80,9 @@ class Environment:
 
 def make_hearth(extras: Sequence[str], groups: Sequence[str]) -> None:
     """Bring .venv to what uv.lock says for these extras and dependency groups; what else is there stays."""
+    known = project()["project"]["optional-dependencies"]
+    if unknown := sorted(set(extras) - set(known)):
+        sys.exit(f"There is no extra '{unknown[0]}'. Known: {', '.join(known)}.")
     environment = Environment(ROOT / ".venv", sys.executable)
     source = {"root": str(ROOT), "lock": digest(ROOT / "pyproject.toml", ROOT / "uv.lock")}
     stamp = environment.read_stamp() if environment.works else {}
@@ -110,7 +114,7 @@ def make_home_assistant(version: str) -> Path:
     folder = CACHE / f"home-assistant-{version}"
     with locked(folder):
         environment = Environment(folder, "")
-        stamp: dict[str, object] = {"requirements": digest(requirements, Path(__file__))}
+        stamp: dict[str, object] = {"requirements": digest(requirements)}
         if environment.works and environment.read_stamp() == stamp:
             return folder
         environment = Environment(folder, find_python314(CACHE / "python3.14"))
@@ -148,8 +152,12 @@ def locked_versions() -> Iterator[str]:
 
 def group_requirements(name: str) -> list[str]:
     """Return what a dependency group of pyproject.toml asks for."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [entry for entry in project["dependency-groups"][name] if isinstance(entry, str)]
+    return [entry for entry in project()["dependency-groups"][name] if isinstance(entry, str)]
+
+
+def project() -> dict[str, Any]:
+    """Return pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def digest(*files: Path) -> str:
@@ -175,7 +183,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Tell the person what is being done."""
-    print(f"{Path(__file__).name}: {text}", file=sys.stderr, flush=True)
+    print(f"hearth: {text}", file=sys.stderr, flush=True)
 
 
 def _has_module(python: str | Path, name: str) -> bool:

@@ -66,13 +66,14 @@ async def _move_in(home_assistant: HomeAssistant, hub: HubProcess) -> Household:
 
 @pytest.fixture
 async def assist(household: Household) -> AsyncIterator[Assist]:
-    """A person in front of Home Assistant with both lights off; its log may show no fault afterwards."""
+    """A person in front of Home Assistant with both lights off; no log may show a fault afterwards."""
     log_before = len(household.home_assistant.log_text())
     async with Assist(household.home_assistant.url, household.token) as assist:
         for lamp in ("kitchen", "office"):
             await assist.post("/api/services/light/turn_off", {"entity_id": f"light.{lamp}_light"})
         yield assist
     assert "Traceback" not in household.home_assistant.log_text()[log_before:]
+    assert "Traceback" not in household.hub.log_text()
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ async def test_hearth_and_not_home_assistant_ends_the_turn(household: Household,
 
     assert turn.error is None
     assert turn.data("stt-vad-end") == {}
+    assert not turn.is_ended_by_person
     assert turn.data("stt-start")["audio_processing"]["requires_external_vad"] is False
 
 
@@ -66,6 +67,7 @@ async def test_silence_ends_by_itself_and_switches_nothing(household: Household,
     turn = await assist.speak(household.pipeline, bytes(32_000))
 
     assert turn.data("error")["code"] == "stt-no-text-recognized"
+    assert not turn.is_ended_by_person
     assert await assist.state("light.kitchen_light") == "off"
 
 

@@ -51,6 +51,21 @@ def test_without_a_new_enough_python_one_is_told_so(tmp_path: Path) -> None:
     assert done.stderr == "Hearth needs Python 3.11 or newer, and none was found. Install one, or put it on PATH.\n"
 
 
+def test_run_names_the_extras_there_are() -> None:
+    done = run(ROOT / "script/run", "--with", "whisper,gramophone")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no extra 'gramophone'. Known: starter, whisper, ")
+
+
+def test_without_a_python_for_home_assistant_one_is_told_what_to_do(tmp_path: Path) -> None:
+    done = run(sys.executable, ROOT / "script/python314.py", tmp_path / "cache", env={"PATH": str(tmp_path)})
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("No CPython 3.14.2 or newer, which Home Assistant needs: ")
+    assert "HEARTH_SKIP_HOME_ASSISTANT=1" in done.stderr
+
+
 def test_pip_is_held_to_the_versions_of_the_lock() -> None:
     code = "import environments; print('\\n'.join(environments.locked_versions()))"
 

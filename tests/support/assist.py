@@ -15,7 +15,7 @@ import numpy as np
 FRAME_MS = 10
 RATE_HZ = 16_000
 _FRAME_BYTES = 2 * RATE_HZ * FRAME_MS // 1000
-_TAIL_SECONDS = 8.0
+_TAIL_SECONDS = 20.0
 _TURN_SECONDS = 60.0
 _CLIENT_ID = "http://127.0.0.1/"
 
@@ -26,8 +26,8 @@ class Turn:
 
     events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
     """When (`time.monotonic`), type, data."""
-    audio_ended_at: float | None = None
-    """When the last frame of the recording was sent."""
+    is_ended_by_person: bool = False
+    """Whether all audio was sent, silence included, because nobody had ended the turn."""
     speech: bytes = b""
     """The reply as it was fetched."""
 
@@ -181,8 +181,7 @@ class Assist:
         for number, frame in enumerate(_frames(pcm), start=1):
             await asyncio.sleep(max(0.0, started + number * FRAME_MS / 1000 - time.monotonic()))
             await self._socket.send_bytes(bytes([handler]) + frame)
-            if number * _FRAME_BYTES >= len(pcm) and turn.audio_ended_at is None:
-                turn.audio_ended_at = time.monotonic()
+        turn.is_ended_by_person = True
         await self._socket.send_bytes(bytes([handler]))
 
     async def _send(self, kind: str, **data: Any) -> int:
