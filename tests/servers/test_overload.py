@@ -16,6 +16,7 @@ from tests.support.worker_process import WorkerProcess
 from wyoming_servers.wire.client import Client, describe
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.wire.limits import Limits
+from wyoming_servers.wire.reader import read_event
 from wyoming_servers.wire.server import Server
 
 AUDIO = {"rate": 48_000, "width": 2, "channels": 2}
@@ -187,6 +188,21 @@ async def test_event_that_stops_in_the_middle_has_its_limit():
     async with talker(event_seconds=0.3) as server:
         refusal = (await exchange(server.uri, line({"type": "x", "payload_length": 100}) + b"half"))[0]
     assert Error.from_event(refusal).code == "too-slow"
+
+
+async def test_lost_network_is_not_mistaken_for_a_quiet_client():
+    reader = asyncio.StreamReader()
+    reader.set_exception(TimeoutError(110, "Connection timed out"))
+    with pytest.raises(ConnectionAbortedError):
+        await read_event(reader, Limits(), idle_seconds=60)
+
+
+async def test_refusal_is_the_last_word():
+    """A refused client hears nothing more of what was being done for it."""
+    async with talker() as server:
+        received = await exchange(server.uri, event("ping", {"megabytes": 500}) + b"nonsense\n", seconds=20)
+    assert received[-1].type == "error"
+    assert len(received) < 500
 
 
 async def test_waiting_for_work_in_progress_is_not_idling():

@@ -94,6 +94,7 @@ class Connection:
                 await self._finish_tasks()
             ends = (done for done in (self._failure, reading) if done.done() and not done.cancelled())
             if error := next(filter(None, (done.exception() for done in ends)), None):
+                await self._cancel_tasks()  # the refusal is our last word, and no slow write may hold it up
                 await self._refuse(error)
         finally:
             reading.cancel()

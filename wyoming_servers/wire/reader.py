@@ -109,8 +109,14 @@ async def read_event(
     """
     # What has already come is read without waiting: one who sends without pause would keep the loop for himself.
     await asyncio.sleep(0)
-    async with asyncio.timeout(idle_seconds):
-        line = await _read_header(reader, limits)
+    try:
+        async with asyncio.timeout(idle_seconds) as idle:
+            line = await _read_header(reader, limits)
+    except TimeoutError:
+        if idle.expired():
+            raise
+        # The socket's own timeout; unlike ours it is for ever.
+        raise ConnectionAbortedError("the connection timed out") from None
     if not line:
         return None
     header = _parse_object(line, "header")
