@@ -57,14 +57,16 @@ class Environment:
 
     def make(self) -> None:
         """Begin afresh."""
-        if self.folder.exists() and not (self.folder / "pyvenv.cfg").exists():
-            sys.exit(f"{self.folder} is in the way: it is no virtual environment.")
+        if self.folder.exists():
+            if not (self.folder / "pyvenv.cfg").exists():
+                sys.exit(f"{self.folder} is in the way: it is no virtual environment.")
+            shutil.rmtree(self.folder)
         if shutil.which("uv"):
-            run("uv", "venv", "--quiet", "--clear", "--python", self._base_python, self.folder)
+            run("uv", "venv", "--quiet", "--python", self._base_python, self.folder)
         else:
             # Debian's python3 comes without what puts pip into an environment, but often with a pip of its own.
             without = ["--without-pip"] if _has_module(self._base_python, "pip") else []
-            run(self._base_python, "-m", "venv", "--clear", *without, self.folder)
+            run(self._base_python, "-m", "venv", *without, self.folder)
 
     def install(self, *arguments: str | Path) -> None:
         """Install packages."""
