@@ -211,6 +211,26 @@ def test_a_sentence_is_not_split_unless_every_part_is_a_command(recogniser, text
     assert recogniser.recognise(text) == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (
+            "set a 5 minute timer for pizza and turn off the tv",
+            [("HassStartTimer", {"minutes": 5, "name": "pizza"}), ("HassTurnOff", {"name": "TV"})],
+        ),
+        (
+            "turn off the tv and 5 minutes timer status",
+            [("HassTurnOff", {"name": "TV"}), ("HassTimerStatus", {"start_minutes": 5})],
+        ),
+        ("set a 5 minute timer for salt and pepper", [("HassStartTimer", {"minutes": 5, "name": "salt and pepper"})]),
+        ("add milk and eggs to my shopping list", [("HassShoppingListAddItem", {"item": "milk and eggs"})]),
+        ("broadcast come and turn off the tv", [("HassBroadcast", {"message": "come and turn off the tv"})]),
+    ],
+)
+def test_free_text_takes_an_and_but_not_a_command(recogniser, text, commands):
+    assert found(recogniser.recognise(text)) == commands
+
+
 def test_the_room_of_the_speaker_outranks_the_one_just_mentioned(recogniser):
     commands = recogniser.recognise("turn on the bedroom light and close the blinds", area="kitchen")
 
@@ -281,6 +301,9 @@ def test_the_nearest_language_is_found(tag, language):
 def test_names_are_heard_in_the_words_of_the_language():
     assert spoken_forms("Lampe 2", "de") == ("Lampe 2", "Lampe zwei")
     assert spoken_forms("Room two", "en-US") == ("Room two", "Room 2")
+    assert spoken_forms("Küchen-Licht", "de") == ("Küchen-Licht", "Küchen Licht", "KüchenLicht")
+    assert spoken_forms("Kid’s lamp!", "en") == ("Kid’s lamp", "Kids lamp")
+    assert spoken_forms("?!", "en") == ()
 
 
 @pytest.mark.parametrize(
@@ -343,8 +366,7 @@ WORDS = st.lists(st.sampled_from("turn on off the light and a timer for 5 play %
 @example("add " * 70)
 @example("a" * (MAX_CHARACTERS + 1))
 @example("-_" * 150)
-def test_any_text_is_read_in_bounded_time(text):
-    recogniser = Recogniser(HOME)
+def test_any_text_is_read_in_bounded_time(recogniser, text):
     started = time.perf_counter()
 
     commands = recogniser.recognise(text, area="kitchen")

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hassil.recognize import RecognizeResult, recognize_all
+from hassil.intents import RangeSlotList
+from hassil.parse_expression import parse_sentence
+from hassil.recognize import RecognizeResult, is_match, recognize_all
 
 from wyoming_servers.intents.home import Area, Home
 from wyoming_servers.intents.sentences import find_language, load_intents, number_language, slot_lists, spoken_forms
@@ -19,6 +21,8 @@ from wyoming_servers.intents.splitting import Part, Splitter
 MAX_CHARACTERS = 300
 """Longer texts are no commands; matching them would only take time."""
 
+_WHOLE_SENTENCES = ("message", "conversation_command")
+"""Slots that take anything, "and" and further commands included."""
 _ARTICLE_CHARACTERS = 4
 """Articles and the like are not longer in any language of the package."""
 
@@ -53,8 +57,7 @@ class Recogniser:
         self._splitter = Splitter(self.language, home.names)
         self._places = _places(home)
         self._shared_names = _shared_names(home, self.language)
-        # hassil parses and indexes on first use; the first sentence of a user should not wait for it.
-        self.recognise("0 0")
+        self._prepare()
 
     def recognise(self, text: str, *, area: str | None = None) -> tuple[Command, ...]:
         """Return the commands in a text, none if it is not certainly one or several commands.
@@ -65,10 +68,28 @@ class Recogniser:
         if self._intents is None or not text or len(text) > MAX_CHARACTERS:
             return ()
         here = self._find_area(area)
-        if whole := self._read(text, here):
+
+        def read(part: str, before: Command | None) -> Part[Command] | None:
+            # "The kitchen light and close the blinds" means the kitchen's, unless the speaker's room is known.
+            return self._read(part, here or self._area_of(before))
+
+        whole = self._read(text, here)
+        if whole is None:
+            return self._splitter.split(text, read)
+        if not self._splitter.is_joined(whole.free_text):
             return (whole.command,)
-        # "Turn on the kitchen light and close the blinds" means the kitchen's, unless the speaker's room is known.
-        return self._splitter.split(text, lambda part, before: self._read(part, here or self._area_of(before)))
+        # A timer is hardly called "pizza and turn off the oven" if both halves are commands.
+        return self._splitter.split(text, read, shares_words=False) or (whole.command,)
+
+    def _prepare(self) -> None:
+        """Have hassil parse templates and spell out numbers now, which it would do when they are first met."""
+        if self._intents is None:
+            return
+        self.recognise("0 0")
+        lists, language = self._intents.intents.slot_lists, number_language(self._intents.language)
+        for name, values in lists.items():
+            if isinstance(values, RangeSlotList):
+                is_match("x", parse_sentence(f"{{{name}}}"), slot_lists=lists, language=language)
 
     def _find_area(self, area: str | None) -> Area | None:
         if area is None:
@@ -99,7 +120,8 @@ class Recogniser:
         result = min((one for one in readings if self._can_be(one)), key=_rank, default=None)
         if result is None:
             return None
-        return Part(self._command(text, result, here), is_bare=self._is_bare(text, result))
+        free = (e.text for e in result.entities_list if e.is_wildcard and e.name not in _WHOLE_SENTENCES)
+        return Part(self._command(text, result, here), is_bare=self._is_bare(text, result), free_text=" ".join(free))
 
     def _can_be(self, reading: RecognizeResult) -> bool:
         """Return whether there may be a thing of that name in the area or on the floor that was said."""

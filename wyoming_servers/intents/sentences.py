@@ -85,7 +85,7 @@ def spoken_forms(name: str, language: str) -> tuple[str, ...]:
     plain = str(remove_punctuation(name)).strip()
     words, digits = _numbers(language)
     forms = [plain]
-    forms += [re.sub(r"[-_/]", " ", form) for form in forms]
+    forms += [re.sub(r"[-_/]", " ", plain), plain.replace("-", "")]
     forms += [re.sub(r"['’]", "", form) for form in forms]
     in_words = [" ".join(words.get(word, word) for word in form.split()) for form in forms]
     in_digits = [" ".join(digits.get(word.casefold(), word) for word in form.split()) for form in forms]

@@ -37,6 +37,8 @@ class Part(Generic[_C]):
     command: _C
     is_bare: bool
     """Whether it is only a name, with no word that says what to do."""
+    free_text: str = ""
+    """What it takes as it was said, such as the name of a timer; empty if that is sure to be meant so."""
 
 
 Read = Callable[[str, _C | None], Part[_C] | None]
@@ -52,8 +54,15 @@ class Splitter:
         joined = sorted({name.casefold() for name in names if self._cut.search(name)})
         self._names = re.compile("|".join(map(re.escape, joined))) if joined else None
 
-    def split(self, text: str, read: Read[_C]) -> tuple[_C, ...]:
-        """Return the commands, none unless every part is one; fewer and longer parts come first."""
+    def is_joined(self, text: str) -> bool:
+        """Return whether a part of a sentence holds, or ends on, a place to split it at."""
+        return bool(self._cuts(f". {text} ."))
+
+    def split(self, text: str, read: Read[_C], *, shares_words: bool = True) -> tuple[_C, ...]:
+        """Return the commands, none unless every part is one; fewer and longer parts come first.
+
+        With `shares_words` a part may lend another its first or last words; without, each must stand alone.
+        """
         cuts = self._cuts(text)
         if len(cuts) > MAX_CUTS:
             return ()
@@ -64,7 +73,7 @@ class Splitter:
 
         for count in range(1, len(cuts) + 1):
             for chosen in itertools.combinations(cuts, count):
-                if commands := _read_parts(_parts(text, chosen), bounded):
+                if commands := _read_parts(_parts(text, chosen), bounded, shares_words=shares_words):
                     return commands
         return ()
 
@@ -83,15 +92,16 @@ def _parts(text: str, cuts: Sequence[tuple[int, int]]) -> list[str]:
     return [text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _read_parts(parts: Sequence[str], read: Read[_C]) -> tuple[_C, ...]:
+def _read_parts(parts: Sequence[str], read: Read[_C], *, shares_words: bool) -> tuple[_C, ...]:
     commands: list[_C] = []
     before = ""
     for number, part in enumerate(parts):
-        ending = parts[-1] if number < len(parts) - 1 else ""
+        ending = parts[-1] if shares_words and number < len(parts) - 1 else ""
         found = _read_part(part, before, ending, commands[-1] if commands else None, read)
         if found is None or found[0] in commands:
             return ()
-        command, before = found
+        command, whole = found
+        before = whole if shares_words else ""
         commands.append(command)
     return tuple(commands)
 
