@@ -43,10 +43,8 @@ class Gateway:
         """Serve one client."""
         return GatewayHandler(self, connection)
 
-    async def info(self) -> Info:
+    def info(self) -> Info:
         """Return what the hub offers now."""
-        if not self.supervisor.is_settled:
-            await self.supervisor.wait_settled(_FIRST_INFO_SECONDS)
         return merged_info(self.supervisor, self.language(), known_languages())
 
 
@@ -65,7 +63,7 @@ class GatewayHandler:
     async def handle(self, event: Event) -> None:
         """Take one event; those of unknown types are dropped, as the protocol asks for."""
         if Describe.is_type(event.type):
-            self._connection.spawn(self._describe())
+            await self._describe()
         elif Ping.is_type(event.type):
             await self._connection.send(Pong(text=_ping_text(event)))
         elif SelectProgram.is_type(event.type):
@@ -86,7 +84,15 @@ class GatewayHandler:
             line.close()
 
     async def _describe(self) -> None:
-        await self._connection.send(await self._gateway.info())
+        """Answer at once, but for the seconds after the start in which there is nothing to say yet."""
+        if self._gateway.supervisor.is_settled:
+            await self._connection.send(self._gateway.info())
+        else:
+            self._connection.spawn(self._describe_settled())
+
+    async def _describe_settled(self) -> None:
+        await self._gateway.supervisor.wait_settled(_FIRST_INFO_SECONDS)
+        await self._connection.send(self._gateway.info())
 
     def _select(self, event: Event) -> None:
         """Choose who gets the connection's audio: voice detection has no events of its own to ask for it."""

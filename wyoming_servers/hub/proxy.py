@@ -71,6 +71,11 @@ SERVICES = {
 }
 
 
+async def _let_others() -> None:
+    """Give way after each event: reading and writing buffered data never waits, and a second of audio is 100 events."""
+    await asyncio.sleep(0)
+
+
 async def connect(worker: Worker) -> Client:
     """Return a line to a worker, waiting a moment for one that is starting.
 
@@ -130,6 +135,7 @@ class Line:
         except WorkerError:
             if self._open:
                 raise self._lost() from None
+        await _let_others()
 
     def close(self) -> None:
         """Note how a request in progress ended: the client went away."""
@@ -158,6 +164,7 @@ class Line:
                     return
                 self._note(event.type)
                 await self._connection.send(event)
+                await _let_others()
         except WorkerError:
             pass  # what matters is whether somebody waits for an answer, below
         finally:

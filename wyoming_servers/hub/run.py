@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 from wyoming_servers.hub.gateway import Gateway
@@ -21,6 +22,8 @@ from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.server import Server
 
 _LOGGER = logging.getLogger(__name__)
+_SWITCH_SECONDS = 0.0005
+"""The event loop waits this long for a thread that recognises a sentence; Python's own 5 ms add up to delays."""
 # Little enough that requests in progress and then the workers can end within six seconds.
 _LIMITS = Limits(drain_seconds=2.0)
 
@@ -73,6 +76,7 @@ class Hub:
 
 async def run_hub(settings: Settings, *, check_only: bool, say: Callable[[str], None]) -> int:
     """Run until SIGTERM or SIGINT, or with `check_only` until the self-check is over; return the exit status."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
