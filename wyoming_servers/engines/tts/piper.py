@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from wyoming_servers.speech.sentences import split_text
 from wyoming_servers.speech.text import has_words
 
 if TYPE_CHECKING:
-    from wyoming_servers.engines.tts.vits import SplitVoice
+    from wyoming_servers.engines.tts.vits import SplitVoice, Stage
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _HURRIED_WINDOW_FRAMES = 12
 """A first window while others wait for theirs; 140 ms at the usual rate."""
 _LONGEST_WINDOW_FRAMES = 128
 """About 1.5 s: what a later step renders at most, and so what anybody else waits for."""
+_FLOW_WINDOW_FRAMES = 256
 _LOUDNESS = 0.8
 """Peak of the loudest sentence so far; voices differ much in how loud they come out."""
 _PROOF_TOLERANCE = 0.01
@@ -108,9 +110,9 @@ class _Renderer:
             raise EngineError("Piper could not say a text.") from err
 
     def _load(self, path: Path, split: "SplitVoice | None") -> None:
-        self._split = split
         self._encoder = _session(split.encoder if split else path.read_bytes())
-        self._vocoder = _session(split.vocoder) if split else None
+        self._encoder_outputs = list(split.outputs) if split else []
+        self._stages = [_Stage(stage) for stage in split.stages] if split else []
         self._voice = PiperVoice(session=self._encoder, config=self.config, download_dir=path.parent)
 
     def _phoneme_ids(self, text: str) -> Iterator[list[int]]:
@@ -122,25 +124,19 @@ class _Renderer:
 
     def _sound(self, ids: list[int], speaker: int | None, first: int) -> Iterator[Samples]:
         inputs = self._inputs(ids, speaker)
-        if self._split is None or self._vocoder is None:
+        if not self._stages:
             yield self._encoder.run(None, inputs)[0].reshape(-1)
             return
-        frames = self._encoder.run(None, inputs)[0]
-        extra = {name: inputs[name] for name in self._split.vocoder_inputs}
+        prior = dict(zip(self._encoder_outputs, self._encoder.run(self._encoder_outputs, inputs), strict=True))
+        *earlier, vocoder = self._stages
+        track = _Track(prior)
+        for stage in earlier:
+            track = _Rendered(stage, track, inputs)
         begin, size = 0, first
-        while begin < frames.shape[2]:
-            yield self._window(frames, begin, begin + size, extra)
-            begin, size = begin + size, min(size + size // 2, _LONGEST_WINDOW_FRAMES)
-
-    def _window(self, frames: Any, begin: int, end: int, extra: dict[str, Any]) -> Samples:
-        """Return the sound of frames `begin` to `end`, rendered with what lies around them."""
-        assert self._split is not None  # noqa: S101  # only called for a voice in two halves
-        assert self._vocoder is not None  # noqa: S101  # the same
-        low = max(0, begin - self._split.margin_frames)
-        piece = frames[:, :, low : end + self._split.margin_frames]
-        samples: Samples = self._vocoder.run(None, {self._split.frames: piece, **extra})[0].reshape(-1)
-        hop = self._split.hop_samples
-        return samples[(begin - low) * hop : (min(end, frames.shape[2]) - low) * hop]
+        while begin < track.frames:
+            end = min(begin + size, track.frames)
+            yield vocoder.run(track, inputs, begin, end).reshape(-1)
+            begin, size = end, min(size + size // 2, _LONGEST_WINDOW_FRAMES)
 
     def _inputs(self, ids: list[int], speaker: int | None) -> dict[str, Any]:
         config = self.config
@@ -156,22 +152,83 @@ class _Renderer:
         return samples * np.float32(_LOUDNESS / loudest)
 
     def _is_proven(self) -> bool:
-        """Say something, to know how loud the voice is; return whether its halves gave what the whole gives."""
+        """Say something, to know how loud the voice is; return whether its windows give what the whole gives."""
         ids = next(iter(self._phoneme_ids(_MEASURED_TEXT)), None)
         if ids is None:
             raise ModelError("The voice's settings give no phonemes for a plain text.")
         inputs = self._inputs(ids, None)
-        frames = self._encoder.run(None, inputs)[0]
-        if self._split is None or self._vocoder is None:
-            self._level(frames.reshape(-1), None)
+        outputs = self._encoder.run(self._encoder_outputs or None, inputs)
+        if not self._stages:
+            self._level(outputs[0].reshape(-1), None)
             return True
-        extra = {name: inputs[name] for name in self._split.vocoder_inputs}
-        whole = self._vocoder.run(None, {self._split.frames: frames, **extra})[0].reshape(-1)
-        self._level(whole, None)
-        middle = frames.shape[2] // 2
-        parts = [self._window(frames, 0, middle, extra), self._window(frames, middle, frames.shape[2], extra)]
-        joined = np.concatenate(parts)
-        return joined.shape == whole.shape and np.allclose(joined, whole, atol=_PROOF_TOLERANCE * np.abs(whole).max())
+        prior = _Track(dict(zip(self._encoder_outputs, outputs, strict=True)))
+        whole, pieces = prior, prior
+        for stage in self._stages:
+            whole = _Track({stage.target: stage.run(whole, inputs, 0, whole.frames)})
+            cuts = [0, pieces.frames // 3, pieces.frames // 2, pieces.frames]
+            parts = [stage.run(pieces, inputs, begin, end) for begin, end in pairwise(cuts)]
+            pieces = _Track({stage.target: np.concatenate(parts, axis=-1)})
+        samples, joined = whole.all(), pieces.all()
+        self._level(samples.reshape(-1), None)
+        return joined.shape == samples.shape and np.allclose(
+            joined, samples, atol=_PROOF_TOLERANCE * np.abs(samples).max()
+        )
+
+
+class _Track:
+    """Values along time, all known: tensors of shape (…, frames) by name."""
+
+    def __init__(self, tensors: dict[str, Any]) -> None:
+        self._tensors = tensors
+
+    @property
+    def frames(self) -> int:
+        return int(next(iter(self._tensors.values())).shape[-1])
+
+    def window(self, begin: int, end: int) -> dict[str, Any]:
+        return {name: values[..., begin:end] for name, values in self._tensors.items()}
+
+    def all(self) -> Any:
+        return next(iter(self._tensors.values()))
+
+
+class _Rendered(_Track):
+    """Values along time that a stage makes as they are asked for, from the first on."""
+
+    def __init__(self, stage: "_Stage", source: _Track, inputs: dict[str, Any]) -> None:
+        super().__init__({})
+        self._stage, self._source, self._inputs = stage, source, inputs
+        self._parts: list[Any] = []
+        self._done = 0
+
+    @property
+    def frames(self) -> int:
+        return self._source.frames
+
+    def window(self, begin: int, end: int) -> dict[str, Any]:
+        if (end := min(end, self.frames)) > self._done:
+            # Beyond the first sound each run does more at once, for its margins cost time too.
+            upto = min(max(end, self._done + _FLOW_WINDOW_FRAMES), self.frames) if self._done else end
+            self._parts.append(self._stage.run(self._source, self._inputs, self._done, upto))
+            self._parts, self._done = [np.concatenate(self._parts, axis=-1)], upto
+        return {self._stage.target: self._parts[0][..., begin:end]}
+
+
+class _Stage:
+    """A loaded stage of a voice."""
+
+    def __init__(self, stage: "Stage") -> None:
+        self._stage = stage
+        self._session = _session(stage.model)
+        self.target: str = self._session.get_outputs()[0].name
+
+    def run(self, source: _Track, inputs: dict[str, Any], begin: int, end: int) -> Any:
+        """Return what it makes of frames `begin` to `end`, knowing what lies around them."""
+        margin, scale = self._stage.margin_frames, self._stage.scale
+        low = max(0, begin - margin)
+        window = source.window(low, min(end + margin, source.frames))
+        made = self._session.run(None, {**window, **{name: inputs[name] for name in self._stage.inputs}})[0]
+        return made[..., (begin - low) * scale : (end - low) * scale]
 
 
 def _split(path: Path) -> "SplitVoice | None":
