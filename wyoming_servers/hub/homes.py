@@ -1,8 +1,8 @@
 """The home on disk, and what has to happen when it changes.
 
-`data_dir/home.json` is what was pushed last. Where nothing was, the home of the settings counts, and where there is
-none either, a built-in one. The starter's language model is made of the home's names, so a change starts the
-builder, in a process of its own with low priority; while one runs, only the latest change waits.
+`data_dir/home.json` is the home that counts: what was pushed last, or else the one of the settings. Without either
+there is no such file, and a built-in home counts. The starter's language model is made of the home's names, so a
+change starts the builder, in a process of its own with low priority; while one runs, only the latest change waits.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from wyoming_servers.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
 _NICENESS = 10
+_FILE = "home.json"
+_MARK = "home.of-settings"
 
 
 class Source(StrEnum):
@@ -37,19 +39,47 @@ class Source(StrEnum):
 
 def load_home(settings: Settings) -> tuple[Home, Source]:
     """Return the home that counts now. Raises SettingsError if the one in the settings is wrong."""
-    path = settings.data_dir / "home.json"
-    try:
-        return Home.from_json(json.loads(path.read_text(encoding="utf-8"))), Source.PUSHED
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, RequestError) as err:
-        _LOGGER.warning("%s cannot be used and is not: %s", path, err)
+    kept = _kept_home(settings.data_dir)
+    if kept is not None and kept.version != _read(settings.data_dir / _MARK):
+        return kept, Source.PUSHED
     if settings.home is None:
         return builtin_home(settings.language), Source.BUILTIN
     try:
         return Home.from_json({"language": settings.language, **settings.home}), Source.SETTINGS
     except RequestError as err:
         raise SettingsError(f"[home]: {err}") from err
+
+
+def _kept_home(folder: Path) -> Home | None:
+    text = _read(folder / _FILE)
+    if text is None:
+        return None
+    try:
+        return Home.from_json(json.loads(text))
+    except (ValueError, RecursionError, RequestError) as err:
+        _LOGGER.warning("%s cannot be used and is not: %s", folder / _FILE, err)
+        return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def keep_home(folder: Path, home: Home, source: Source) -> None:
+    """Bring the file other processes read up to date; a mark tells a home of the settings from one that was pushed."""
+    if source is Source.BUILTIN:
+        # Not deleted: it may be somebody's home in a form only a newer version knows.
+        with contextlib.suppress(FileNotFoundError):
+            (folder / _FILE).replace(folder / f"{_FILE}.unused")
+    else:
+        write_atomically(folder / _FILE, json.dumps(home.to_json(), ensure_ascii=False, indent=1))
+    if source is Source.SETTINGS:
+        write_atomically(folder / _MARK, home.version)
+    else:
+        (folder / _MARK).unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -89,28 +119,32 @@ class Homes:
         self._trainer: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Have the starter's language model built if the one there is not of this home."""
+        if self.source is not Source.PUSHED:
+            await self._keep(self.home, self.source)
         current = self._settings.data_dir / "starter" / "current"
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            if self.home.version not in current.read_text(encoding="utf-8"):
-                self.train()
+        built = await asyncio.to_thread(_read, current)
+        if built is not None and self.home.version not in built:
+            self.train()
 
     async def put(self, data: object) -> Home:
         """Take a pushed home. Raises RequestError if it is none, HearthError if it cannot be kept."""
         home = await asyncio.to_thread(Home.from_json, data)
-        text = json.dumps(home.to_json(), ensure_ascii=False, indent=1)
         async with self._lock:
             is_new = home.version != self.home.version
-            try:
-                await asyncio.to_thread(write_atomically, self._settings.data_dir / "home.json", text)
-            except OSError as err:
-                raise HearthError(f"The home cannot be written: {err.strerror}.") from err
+            await self._keep(home, Source.PUSHED)
             self.home, self.source = home, Source.PUSHED
             if is_new:
                 await self._router.replace(home)
                 self.train()
         return home
+
+    async def _keep(self, home: Home, source: Source) -> None:
+        try:
+            await asyncio.to_thread(keep_home, self._settings.data_dir, home, source)
+        except OSError as err:
+            raise HearthError(f"The home cannot be written to {self._settings.data_dir}: {err.strerror}.") from err
 
     def train(self) -> None:
         """Have the starter's language model built for the home as it is now, if it is in use."""
@@ -120,6 +154,11 @@ class Homes:
         self.training = {"state": "running", "home": self.home.version, "since": time.time()}
         if self._trainer is None or self._trainer.done():
             self._trainer = asyncio.create_task(self._train())
+
+    async def wait_trained(self) -> None:
+        """Wait until no builder runs."""
+        if self._trainer is not None:
+            await asyncio.wait([self._trainer])
 
     async def stop(self) -> None:
         """End the builder if it runs."""

@@ -54,9 +54,9 @@ class Hub:
         await self.server.start(self._settings.hub.uri)
         self.status.uri = self.server.uri
         await self.http.start()
+        await self.homes.start()
         self.supervisor.start()
         self._preparing = asyncio.create_task(self.router.prepare())
-        self.homes.start()
         _LOGGER.info("Wyoming at %s, HTTP at %s", self.server.uri, self.http.url)
 
     async def check(self) -> Report:
