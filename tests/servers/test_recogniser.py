@@ -93,6 +93,10 @@ def test_a_command_is_recognised(recogniser, text, intent, slots):
         "is there a light in the kitchen that I might turn on one day",
         "tell me a story about a kitchen light and a ceiling fan",
         "open the kitchen light",
+        "who is the president of France",
+        "don't turn on the kitchen light",
+        "turn on the kitchen light when I get home",
+        "I left the kitchen light on yesterday",
         "turn on the kitchen light " + "please " * 60,
     ],
 )

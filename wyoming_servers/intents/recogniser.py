@@ -56,6 +56,7 @@ class Recogniser:
         self._lists = slot_lists(home, self.language)
         self._splitter = Splitter(self.language, home.names)
         self._places = _places(home)
+        self._domains = frozenset(entity.domain for entity in home.entities)
         self._shared_names = _shared_names(home, self.language)
         self._prepare()
 
@@ -124,7 +125,13 @@ class Recogniser:
         return Part(self._command(text, result, here), is_bare=self._is_bare(text, result), free_text=" ".join(free))
 
     def _can_be(self, reading: RecognizeResult) -> bool:
-        """Return whether there may be a thing of that name in the area or on the floor that was said."""
+        """Return whether there may be a thing of that name in the area or on the floor that was said.
+
+        "Who is …" asks for persons in a zone of any name, and would take every question about anybody.
+        """
+        state, domain = reading.entities.get("state"), reading.entities.get("domain")
+        if state and state.is_wildcard and domain and domain.value not in self._domains:
+            return False
         named = reading.entities.get("name")
         if named is None or named.is_wildcard or not {"area", "floor"} & reading.entities.keys():
             return True
