@@ -1,14 +1,16 @@
 """How long after the last sound a turn ends, and how often it ends too soon.
 
-    python benchmarks/endpointing.py DATA [--sensitivity default] [--engine silero] [--json]
+    python benchmarks/endpointing.py DATA [--sensitivity default] [--engine silero] [--clips N]
 
 DATA holds `speech/*-commands` (clips with `transcripts.jsonl`), `noise` and, if labelled meetings are wanted,
 `vad`. Every clip is heard as it is and in worse conditions, each followed by four seconds of the same room.
 The true end is that of the last 50 ms of the clean clip that stand 10 dB out of its own noise floor. A turn is *cut
-short* if it ends before that, *late* is p95 of the rest. One JSON line at the end.
+short* if it ends before that. Pauses are measured on pairs of clips with more and more of their room between
+them. One JSON line at the end.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -122,13 +124,26 @@ def _chain(first: Callable[[Samples], Samples], then: Callable[[Samples], Sample
 
 def in_room(clip: Clip) -> Samples:
     """Put a clip between silences of its own background."""
-    levels = levels_db(clip.samples, 1600)
-    quietest = int(np.argmin(levels))
+    return np.concatenate([room(clip, LEAD_SECONDS), clip.samples, room(clip, TAIL_SECONDS)])
+
+
+def room(clip: Clip, seconds: float) -> Samples:
+    """Return a clip's background alone: its quietest tenth of a second, to and fro."""
+    quietest = int(np.argmin(levels_db(clip.samples, 1600)))
     background = clip.samples[quietest * 1600 : (quietest + 1) * 1600]
-    background = np.concatenate([background, background[::-1]])
-    lead = np.resize(background, int(LEAD_SECONDS * RATE_HZ))
-    tail = np.resize(background, int(TAIL_SECONDS * RATE_HZ))
-    return np.concatenate([lead, clip.samples, tail])
+    return np.resize(np.concatenate([background, background[::-1]]), int(seconds * RATE_HZ))
+
+
+def longest_pause_ms(first: Clip, second: Clip, engine: VadEngine, sensitivity: Sensitivity) -> int:
+    """Return the longest pause between two clips that does not end the turn."""
+    begins = int(np.flatnonzero(levels_db(second.samples) > levels_db(second.samples).max() - 20)[0]) * 160
+    words = first.samples[: int(first.end_ms * RATE_HZ / 1000)]
+    for pause_ms in range(100, 2_000, 25):
+        parts = [room(first, LEAD_SECONDS), words, room(first, pause_ms / 1000), second.samples[begins:]]
+        _, at_ms = play(probabilities(engine, np.concatenate(parts)), sensitivity)
+        if at_ms < LEAD_SECONDS * 1000 + first.end_ms + pause_ms + 50:
+            break
+    return pause_ms - 25
 
 
 def probabilities(engine: VadEngine, audio: Samples) -> list[float]:
@@ -206,8 +221,15 @@ def main() -> None:
             row = report.setdefault(condition, {})[name] = summary(outcomes)
             ended = f"{row['ended']}/{row['clips']}"
             print(f"{condition:34} {name:12} {row['p50_ms']:6} {row['p95_ms']:6} {ended:>9} {row['cut_short']:9}")
+    some = clips[:: max(1, len(clips) // 20)]
+    pauses: dict[str, dict[str, int]] = {}
+    for name in args.sensitivity:
+        found = [longest_pause_ms(*pair, engine, Sensitivity(name)) for pair in itertools.pairwise(some)]
+        pauses[name] = {"least_ms": min(found), "p50_ms": round(statistics.median(found))}
+        print(f"longest pause within a turn, {name}: at least {min(found)} ms, p50 {pauses[name]['p50_ms']} ms")
     meeting = meetings(args.data, engine)
-    print(json.dumps({"benchmark": "endpointing", "engine": args.engine, "turns": report, "meetings": meeting}))
+    result = {"benchmark": "endpointing", "engine": args.engine, "turns": report, "pauses": pauses}
+    print(json.dumps({**result, "meetings": meeting}))
     sys.stdout.flush()
 
 

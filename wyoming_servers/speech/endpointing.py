@@ -11,9 +11,9 @@ may be a click with its echo, which is all that a wake word's chime leaves behin
 be longer, so that the words still to come are heard. "Stop" is longer than that.
 
 How long a silence ends the turn is what a client may choose. Silero goes on for 80 to 270 ms after the last
-sound (soft consonants most), so the pause a speaker may make is that much longer than the numbers here.
-Synthetic commands in four languages leave gaps of 128 ms at most; people reading aloud, up to 260 ms within a
-phrase. `benchmarks/endpointing.py` measures what these numbers cost and what they cut.
+sound (longest after an "s"), so a turn ends that much later than the numbers here, and by default a speaker may
+pause for about 300 ms. Synthetic commands in four languages leave gaps of 128 ms at most; people reading aloud,
+up to 260 ms within a phrase. `benchmarks/endpointing.py` measures what these numbers cost and what they cut.
 """
 
 from dataclasses import dataclass
