@@ -149,8 +149,9 @@ class Connection:
         else:
             reply = Error(text="Something went wrong inside the server; its log says more.", code="internal")
             _LOGGER.error("Unexpected %s while serving a client", type(error).__name__, exc_info=error)
-        with contextlib.suppress(ConnectionError):
-            await self.send(reply)
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self.send(reply)
 
     async def _cancel_tasks(self) -> None:
         tasks = list(self._tasks)
