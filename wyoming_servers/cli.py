@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--threads", type=int, help="most threads the engine keeps busy")
     serve.add_argument("--ends-with-parent", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
+    train = commands.add_parser("train", help="build the starter's language model for the home")
+    train.add_argument("--data-dir", metavar="DIR", help="where Hearth keeps what it makes")
+    train.set_defaults(run=_train)
     _add_run(commands)
     _add_ask(commands)
     return parser
@@ -91,12 +94,21 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train(args: argparse.Namespace) -> int:
+    from wyoming_servers.engines.stt.starter import train_starter  # noqa: PLC0415  # `hearth --help` loads no engine
+
+    train_starter(_settings(args, data_dir=args.data_dir).data_dir)
+    return 0
+
+
 def _hub_settings(args: argparse.Namespace, **overrides: object) -> Settings:
     if args.config:
         # The workers read the same file.
         os.environ["HEARTH_CONFIG"] = str(args.config.resolve())
     engines = {f"{task}.engine": getattr(args, f"{task}_engine") for task in TASKS}
-    return _settings(args, language=args.language, data_dir=args.data_dir, **engines, **overrides)
+    settings = _settings(args, language=args.language, data_dir=args.data_dir, **engines, **overrides)
+    logging.getLogger().setLevel(settings.log_level)
+    return settings
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -15,6 +15,8 @@ from wyoming_servers.engines.table import TABLE, Task
 from wyoming_servers.hub.doctor import examine, render_findings
 from wyoming_servers.settings import HubSettings, Settings, WorkerSettings
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = "turn on the kitchen light"
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}
 FREE = HubSettings(uri="tcp://127.0.0.1:0", http_port=0)

@@ -94,7 +94,7 @@ class HttpApi:
         return web.json_response(home.to_json(), headers=headers)
 
     async def _put_home(self, request: web.Request) -> web.Response:
-        home = await self._homes.put(_parse(await request.read()))
+        home = await self._homes.put(await asyncio.to_thread(_parse, await request.read()))
         return web.json_response({"version": home.version}, headers={"ETag": _etag(home.version)})
 
     async def _route(self, request: web.Request) -> web.Response:

@@ -71,6 +71,11 @@ SERVICES = {
 }
 
 
+def _sentence(words: str) -> str:
+    """Return words as the beginning of a sentence."""
+    return words[0].upper() + words[1:]
+
+
 async def _let_others() -> None:
     """Give way after each event: reading and writing buffered data never waits, and a second of audio is 100 events."""
     await asyncio.sleep(0)
@@ -85,7 +90,7 @@ async def connect(worker: Worker) -> Client:
     if not worker.plan.is_set_up:
         raise RequestError("not-set-up", f"There is no {title.removeprefix('the ')} here.")
     if worker.plan.obstacle:
-        raise RequestError("not-installed", f"{title[0].upper()}{title[1:]} cannot be used: see `hearth doctor`.")
+        raise RequestError("not-installed", f"{_sentence(title)} cannot be used: see `hearth doctor`.")
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         if worker.is_serving or worker.plan.is_external:
@@ -93,14 +98,16 @@ async def connect(worker: Worker) -> Client:
             with contextlib.suppress(WorkerError):
                 return await client.__aenter__()
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or (worker.next_start or 0.0) > time.time() + left:
             break
         await worker.wait_until(State.READY, State.EXTERNAL, seconds=min(left, 0.1))
         if worker.is_serving:
             await asyncio.sleep(min(left, 0.05))
     if worker.plan.is_external:
         raise RequestError("unreachable", f"The server for {title} cannot be reached.")
-    raise RequestError("starting", f"{title[0].upper()}{title[1:]} is still starting. Please try again in a moment.")
+    if worker.has_never_worked:
+        raise RequestError("unavailable", f"{_sentence(title)} does not start: see `hearth doctor`.")
+    raise RequestError("starting", f"{_sentence(title)} is still starting. Please try again in a moment.")
 
 
 class Line:
@@ -203,6 +210,4 @@ class Line:
     def _lost(self) -> WorkerError:
         self._end(WorkerError.code)
         title = TITLES[self._worker.plan.task]
-        return WorkerError(
-            f"{title[0].upper()}{title[1:]} stopped working in the middle of the request. Please try again."
-        )
+        return WorkerError(f"{_sentence(title)} stopped working in the middle of the request. Please try again.")

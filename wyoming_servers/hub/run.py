@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ from wyoming_servers.hub.table import render, status_rows
 from wyoming_servers.hub.worker import Pace
 from wyoming_servers.settings import Settings
 from wyoming_servers.wire.limits import Limits
-from wyoming_servers.wire.server import Server
+from wyoming_servers.wire.server import Server, parse_uri
 
 _LOGGER = logging.getLogger(__name__)
 _SWITCH_SECONDS = 0.0005
@@ -106,10 +107,20 @@ async def _check(hub: Hub, say: Callable[[str], None]) -> bool:
     say(render(status_rows(hub.status.everything())))
     for stage, sentence in report.failures.items():
         say(f"Self-check: {stage}: {sentence}")
-    place = hub.server.uri.removeprefix("tcp://")
+    place = _place(hub.server.uri)
     if report.has_passed:
         say(f"Self-check passed in {report.seconds:.1f} s.")
         say(f"Hearth is ready: Home Assistant → Wyoming Protocol → {place}")
     else:
         say(f"Self-check failed. Hearth runs on at {place} with what works; `hearth doctor` says more.")
     return report.has_passed
+
+
+def _place(uri: str) -> str:
+    """Return what to type into Home Assistant: HOST:PORT."""
+    scheme, host, port = parse_uri(uri)
+    if scheme != "tcp":
+        return uri
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # bound by the user's own wish
+        host = socket.gethostname()
+    return f"{host}:{port}"

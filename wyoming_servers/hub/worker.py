@@ -119,9 +119,9 @@ class Worker:
         return self.state in SERVING
 
     @property
-    def may_become_ready(self) -> bool:
-        """Whether waiting for it makes sense."""
-        return self.state not in {State.ABSENT, State.FAILED} or (self.plan.is_external and self.plan.is_set_up)
+    def has_never_worked(self) -> bool:
+        """Whether it failed and was not ready before: the reason lies in how it is set up."""
+        return self.last_error is not None and self.info is None
 
     @property
     def pid(self) -> int | None:
@@ -236,7 +236,7 @@ class Worker:
         begun, missed = time.monotonic(), 0
         while True:
             is_up = self.state is State.READY
-            await asyncio.sleep(self._pace.check if is_up else self._pace.poll)
+            await asyncio.sleep(self._pace.check if is_up and not missed else self._pace.poll)
             try:
                 self.info = await describe(self.plan.uri, seconds=self._pace.answer)
             except WorkerError:
