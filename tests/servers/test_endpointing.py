@@ -48,7 +48,7 @@ def test_single_loud_window_is_no_speech():
     assert gate(windows(320, 0.1), [0.99], windows(960, 0.1))[1] == []
 
 
-def test_gap_before_a_plosive_does_not_delay_the_start():
+def test_start_is_where_the_speech_that_is_believed_began():
     _, decisions = gate([0.1, 0.9, 0.1, 0.9, 0.9])
     assert decisions == [SpeechStarted(at_ms=96)]
     _, decisions = gate([0.1, 0.9, 0.9, 0.1])

@@ -2,9 +2,8 @@
 
 Theory. A detector gives one probability per 32 ms window. Two thresholds keep a wavering voice in one piece:
 speech must reach `START_PROBABILITY` to begin and goes on down to `STAY_PROBABILITY`. Time is evidence too: a
-start is believed after `START_MS` of speech, counted up by speech and down by silence, so that the gap before
-a plosive does not begin the count anew and a click never completes it. A silence is believed over when
-`RESUME_MS` of speech follow one another, so that a chair or a breath does not make the user wait longer.
+start is believed after `START_MS` of speech on end, and dated back, so that a click begins nothing. A silence
+is believed over after `RESUME_MS` of speech, so that a chair or a breath does not make the user wait longer.
 
 Nothing here waits for a shortest command and nothing is deaf at the start. But speech of less than `FIRM_MS`
 may be a click with its echo, which is all that a wake word's chime leaves behind: for such, the silence must
@@ -100,7 +99,7 @@ class SpeechGate:
 
     def _listen_for_start(self, window_at_ms: float, duration_ms: float) -> SpeechStarted | None:
         if not self._is_voiced:
-            self._evidence_ms = max(0.0, self._evidence_ms - duration_ms)
+            self._evidence_ms = 0.0
             return None
         if not self._evidence_ms:
             self._start_at_ms = window_at_ms
