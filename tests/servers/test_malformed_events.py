@@ -3,11 +3,14 @@
 Every worker runs as a process of its own, with a scripted engine; so does a hub in front of all four.
 """
 
+import asyncio
+
 import pytest
 from wyoming.error import Error
+from wyoming.event import async_read_event
 
 from tests.support.hub_process import HubProcess
-from tests.support.raw_wire import event, exchange, first, line
+from tests.support.raw_wire import address, event, exchange, first, line
 from tests.support.worker_process import WorkerProcess
 
 AUDIO = {"rate": 16_000, "width": 2, "channels": 1}
@@ -260,6 +263,21 @@ async def test_hub_passes_a_workers_refusal_on(hub, task, name):
 async def test_hub_passes_the_refusal_of_audio_on(hub, name):
     data, payload, code = AUDIO_EVENTS[name]
     await assert_refused(hub.uri, event("audio-start", data) + event("audio-chunk", data, payload), code)
+
+
+@pytest.mark.slow
+async def test_refusal_through_the_hub_reaches_a_client_that_reads_last(hub):
+    """As an older Home Assistant does: all of the utterance first, at the pace of speech, then the answer."""
+    reader, writer = await asyncio.open_connection(*address(hub.uri))
+    writer.write(event("audio-start", {**AUDIO, "width": 3}))
+    for _ in range(60):
+        writer.write(event("audio-chunk", AUDIO, CHUNK))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    refusal = await async_read_event(reader)
+    writer.close()
+    assert refusal
+    assert Error.from_event(refusal).code == "bad-audio"
 
 
 @pytest.mark.slow

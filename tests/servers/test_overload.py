@@ -106,16 +106,32 @@ async def test_endless_payload_is_refused_without_keeping_any_of_it(stt):
     await first(stt.uri, event("describe"), "info")
     before = stt.memory_bytes
     reader, writer = await asyncio.open_connection(*address(stt.uri))
+    reading = asyncio.create_task(async_read_event(reader))
     writer.write(line({"type": "audio-chunk", "payload_length": 10**12}))
-    with contextlib.suppress(ConnectionError):
-        for _ in range(300):
-            writer.write(bytes(MIB))
-            await writer.drain()
-    refusal = await async_read_event(reader)
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(3):
+            for _ in range(300):
+                writer.write(bytes(MIB))
+                await writer.drain()
+    after = stt.memory_bytes
+    refusal = await reading
     writer.transport.abort()
     assert refusal
     assert Error.from_event(refusal).code == "too-large"
-    assert stt.memory_bytes - before < 16 * MIB
+    assert after - before < 16 * MIB
+
+
+async def test_client_that_reads_only_once_it_has_sent_all_still_learns_why(stt):
+    reader, writer = await asyncio.open_connection(*address(stt.uri))
+    writer.write(event("audio-start", {**AUDIO, "width": 3}))
+    for _ in range(50):
+        writer.write(event("audio-chunk", AUDIO, bytes(1_920)))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    refusal = await async_read_event(reader)
+    writer.close()
+    assert refusal
+    assert Error.from_event(refusal).code == "bad-audio"
 
 
 async def test_audio_faster_than_it_is_heard_is_bounded(stt):
@@ -159,7 +175,8 @@ async def test_client_that_never_reads_is_dropped_in_the_end():
         deaf.transport.abort()
 
 
-async def test_refused_client_that_never_reads_is_dropped_soon():
+async def test_refused_client_that_never_reads_is_dropped_soon(monkeypatch):
+    monkeypatch.setattr("wyoming_servers.wire.connection._REFUSED_LINGER_SECONDS", 0.5)
     async with talker(write_seconds=30) as server:
         _, deaf = await asyncio.open_connection(*address(server.uri))
         deaf.write(event("ping", {"megabytes": 50}))

@@ -15,15 +15,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from wyoming.error import Error
-from wyoming.event import Event, Eventable, async_write_event
+from wyoming.event import Event, Eventable
 
 from wyoming_servers.errors import HearthError, RequestError
 from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.reader import read_event
+from wyoming_servers.wire.writer import write_event
 
 _LOGGER = logging.getLogger(__name__)
-_LINGER_SECONDS = 2.0
-"""How long a refused client may go on sending before it is cut off."""
+_LINGER_SECONDS = 1.0
+"""How long a client may go on sending after a clean close before it is cut off."""
+_REFUSED_LINGER_SECONDS = 10.0
+"""The same after a refusal: there are clients that read only once they have sent all of an utterance."""
+_LINGER_PAUSE_SECONDS = 0.005
+"""Between pieces of what nobody will look at: 13 MB a second is enough for anybody, and keeps a flood cheap."""
 _FLUSH_SECONDS = 2.0
 """How long a client may take to read our last words."""
 
@@ -55,6 +60,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
+        self._is_refused = False
 
     @property
     def is_busy(self) -> bool:
@@ -65,10 +71,11 @@ class Connection:
         """Write one event, whole and in order. Raises ConnectionError if the client is gone or takes nothing."""
         if isinstance(event, Eventable):
             event = event.event()
+        self._is_refused = self._is_refused or Error.is_type(event.type)
         async with self._write_lock:
             try:
                 async with asyncio.timeout(self.limits.write_seconds):
-                    await async_write_event(event, self._writer)
+                    await write_event(event, self._writer)
             except TimeoutError:
                 raise ConnectionAbortedError("the client does not read") from None
 
@@ -113,6 +120,7 @@ class Connection:
     async def refuse(self, error: BaseException) -> None:
         """Send one `error` event and close; for connections that never get a handler."""
         await self._refuse(error)
+        self._is_refused = False  # these are not counted, so they do not stay
         self._failure.cancel()
         await self._close_writer()
 
@@ -178,6 +186,7 @@ class Connection:
     async def _drain_input(self) -> None:
         """Read what the client is still sending, for a moment, so that our last words are not reset away."""
         with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(_LINGER_SECONDS):
-                while await self._reader.read(64 * 1024):
-                    pass
+            async with asyncio.timeout(_REFUSED_LINGER_SECONDS if self._is_refused else _LINGER_SECONDS):
+                while not self._reader.at_eof():
+                    await self._reader.read(64 * 1024)
+                    await asyncio.sleep(_LINGER_PAUSE_SECONDS)
