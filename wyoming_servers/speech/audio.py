@@ -98,6 +98,8 @@ class SampleReader:
 
 def to_pcm(samples: Samples) -> bytes:
     """Return 16-bit little-endian PCM; what is beyond full scale is clipped, what is no number is silence."""
-    scaled = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0) * np.float32(_FULL_SCALE)
-    pcm: npt.NDArray[np.int16] = np.clip(np.rint(scaled), -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
+    scaled = np.rint(samples * np.float32(_FULL_SCALE))
+    np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
+    scaled[np.isnan(scaled)] = 0
+    pcm: npt.NDArray[np.int16] = scaled.astype("<i2")
     return pcm.tobytes()

@@ -4,13 +4,14 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from wyoming.event import Event, Eventable, async_write_event
+from wyoming.event import Event, Eventable
 from wyoming.info import Describe, Info
 
 from wyoming_servers.errors import RequestError, WorkerError
 from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.reader import read_event
 from wyoming_servers.wire.server import parse_uri
+from wyoming_servers.wire.writer import write_event
 
 # A server's info lists every voice and language it has, so what is read from servers may be larger.
 _SERVER_LIMITS = Limits(data_bytes=1024 * 1024, header_bytes=1024 * 1024, payload_bytes=4 * 1024 * 1024)
@@ -55,7 +56,7 @@ class Client:
     async def send(self, event: Event | Eventable) -> None:
         """Write one event. Raises WorkerError if the server is gone."""
         try:
-            await async_write_event(event.event() if isinstance(event, Eventable) else event, self._writer)
+            await write_event(event.event() if isinstance(event, Eventable) else event, self._writer)
         except OSError as err:
             raise WorkerError(f"The server at {self.uri} closed the connection.") from err
 

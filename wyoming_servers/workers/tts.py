@@ -28,7 +28,7 @@ from wyoming_servers.wire.connection import Connection
 from wyoming_servers.workers.service import Route, TaskHandler
 from wyoming_servers.workers.threads import EngineThreads
 
-_CHUNK_SAMPLES = 2048
+_CHUNK_BYTES = 4096
 """About 90 ms: small enough to play at once, large enough that headers do not matter."""
 _ENOUGH_LEAD_SECONDS = 0.2
 """Sound in hand with which a client can wait while others have none yet."""
@@ -280,12 +280,13 @@ class _Speaker:
                 steps.due = self._due()
 
     async def _send(self, samples: Samples) -> None:
-        for start in range(0, samples.size, _CHUNK_SAMPLES):
-            part = samples[start : start + _CHUNK_SAMPLES]
+        pcm = to_pcm(samples)
+        for start in range(0, len(pcm), _CHUNK_BYTES):
+            part = pcm[start : start + _CHUNK_BYTES]
             await self._give_way()
-            await self._connection.send(AudioChunk(rate=self._rate_hz, width=2, channels=1, audio=to_pcm(part)))
+            await self._connection.send(AudioChunk(rate=self._rate_hz, width=2, channels=1, audio=part))
             self._first_sent = self._first_sent or time.monotonic()
-            self._sent_samples += part.size
+            self._sent_samples += len(part) // 2
             self._end_silence()
 
     async def _give_way(self) -> None:

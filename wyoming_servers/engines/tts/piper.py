@@ -30,8 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 
 _FIRST_WINDOW_FRAMES = 48
 """Half a second: enough to render the next window in, which is half as long again, on a slow machine too."""
-_HURRIED_WINDOW_FRAMES = 12
-"""A first window while others wait for theirs; 140 ms at the usual rate."""
+_HURRIED_WINDOW_FRAMES = 10
+"""A first window while others wait for theirs; 116 ms at the usual rate."""
 _LONGEST_WINDOW_FRAMES = 128
 """About 1.5 s: what a later step renders at most, and so what anybody else waits for."""
 _FLOW_WINDOW_FRAMES = 256
@@ -136,7 +136,7 @@ class _Renderer:
         while begin < track.frames:
             end = min(begin + size, track.frames)
             yield vocoder.run(track, inputs, begin, end).reshape(-1)
-            begin, size = end, min(size + size // 2, _LONGEST_WINDOW_FRAMES)
+            begin, size = end, min(max(size + size // 2, _FIRST_WINDOW_FRAMES // 2), _LONGEST_WINDOW_FRAMES)
 
     def _inputs(self, ids: list[int], speaker: int | None) -> dict[str, Any]:
         config = self.config
