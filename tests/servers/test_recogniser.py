@@ -186,6 +186,15 @@ def test_free_text_stays_as_it_was_written(recogniser, item):
             ],
         ),
         (
+            "turn off the tv, the ceiling fan, the kitchen light and the bedroom light",
+            [
+                ("HassTurnOff", {"name": "TV"}),
+                ("HassTurnOff", {"name": "Ceiling fan"}),
+                ("HassTurnOff", {"name": "Kitchen light"}),
+                ("HassTurnOff", {"name": "Bedroom light"}),
+            ],
+        ),
+        (
             "turn on the bedroom light and close the blinds",
             [
                 ("HassTurnOn", {"name": "Bedroom light"}),

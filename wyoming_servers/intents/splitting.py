@@ -17,17 +17,17 @@ from typing import Generic, Protocol, TypeVar
 
 MAX_CUTS = 3
 """So at most four commands in a sentence; longer lists are no commands anyone speaks."""
-MAX_TRIES = 40
+MAX_TRIES = 60
 """Readings tried before the sentence is given up, so that chat with many "and" costs no time."""
 _MAX_SHARED_END_WORDS = 2
 
 
-class _Reading(Protocol):
+class _Intent(Protocol):
     @property
     def intent(self) -> str: ...
 
 
-_C = TypeVar("_C", bound=_Reading)
+_C = TypeVar("_C", bound=_Intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +51,30 @@ class Splitter:
     def __init__(self, language: str, names: Iterable[str] = ()) -> None:
         """Take the names of the home; a sentence is never split inside one of them."""
         self._cut = _cut_pattern(language)
-        joined = sorted({name.casefold() for name in names if self._cut.search(name)})
-        self._names = re.compile("|".join(map(re.escape, joined))) if joined else None
+        joined = sorted({name for name in names if self._cut.search(name)}, key=len, reverse=True)
+        self._names = re.compile("|".join(map(re.escape, joined)), re.IGNORECASE) if joined else None
 
     def is_joined(self, text: str) -> bool:
         """Return whether a part of a sentence holds, or ends on, a place to split it at."""
         return bool(self._cuts(f". {text} ."))
 
     def split(self, text: str, read: Read[_C], *, shares_words: bool = True) -> tuple[_C, ...]:
-        """Return the commands, none unless every part is one; fewer and longer parts come first.
+        """Return the commands, none unless every part is one; longer parts come first.
 
         With `shares_words` a part may lend another its first or last words; without, each must stand alone.
         """
         cuts = self._cuts(text)
-        if len(cuts) > MAX_CUTS:
+        if not cuts or len(cuts) > MAX_CUTS:
             return ()
         budget = itertools.count(1)
 
         def bounded(part: str, before: _C | None) -> Part[_C] | None:
             return read(part, before) if next(budget) <= MAX_TRIES else None
 
-        for count in range(1, len(cuts) + 1):
-            for chosen in itertools.combinations(cuts, count):
-                if commands := _read_parts(_parts(text, chosen), bounded, shares_words=shares_words):
-                    return commands
-        return ()
+        return _Reading(text, cuts, bounded, shares_words).commands_from(0, (), "")
 
     def _cuts(self, text: str) -> list[tuple[int, int]]:
-        folded = text.casefold()
-        held = [match.span() for match in self._names.finditer(folded)] if self._names else []
+        held = [match.span() for match in self._names.finditer(text)] if self._names else []
         return [
             span
             for span in (match.span() for match in self._cut.finditer(text))
@@ -87,23 +82,35 @@ class Splitter:
         ]
 
 
-def _parts(text: str, cuts: Sequence[tuple[int, int]]) -> list[str]:
-    edges = [0, *itertools.chain.from_iterable(cuts), len(text)]
-    return [text[start:end].strip() for start, end in zip(edges[::2], edges[1::2], strict=True)]
+class _Reading(Generic[_C]):
+    """One sentence being read from left to right, the longest part that is a command first."""
 
+    def __init__(self, text: str, cuts: Sequence[tuple[int, int]], read: Read[_C], shares_words: bool) -> None:
+        self._text = text
+        self._starts = [0, *(end for _, end in cuts)]
+        self._ends = [*(start for start, _ in cuts), len(text)]
+        self._read = read
+        self._shares_words = shares_words
 
-def _read_parts(parts: Sequence[str], read: Read[_C], *, shares_words: bool) -> tuple[_C, ...]:
-    commands: list[_C] = []
-    before = ""
-    for number, part in enumerate(parts):
-        ending = parts[-1] if shares_words and number < len(parts) - 1 else ""
-        found = _read_part(part, before, ending, commands[-1] if commands else None, read)
-        if found is None or found[0] in commands:
-            return ()
-        command, whole = found
-        before = whole if shares_words else ""
-        commands.append(command)
-    return tuple(commands)
+    def commands_from(self, first: int, found: tuple[_C, ...], before: str) -> tuple[_C, ...]:
+        """Return `found` and the commands from piece `first` on, none if the rest cannot be read to its end."""
+        if first == len(self._starts):
+            return found
+        for last in reversed(range(first, len(self._starts))):
+            if last - first + 1 == len(self._starts):
+                continue  # the whole sentence, which is no command or this would not be asked
+            if read := self._part(first, last, found, before):
+                command, text = read
+                if command not in found and (commands := self.commands_from(last + 1, (*found, command), text)):
+                    return commands
+        return ()
+
+    def _part(self, first: int, last: int, found: tuple[_C, ...], before: str) -> tuple[_C, str] | None:
+        part = self._text[self._starts[first] : self._ends[last]].strip()
+        if not self._shares_words:
+            return _read_part(part, "", "", found[-1] if found else None, self._read)
+        ending = self._text[self._starts[-1] :] if last < len(self._starts) - 1 else ""
+        return _read_part(part, before, ending, found[-1] if found else None, self._read)
 
 
 def _read_part(part: str, before: str, ending: str, previous: _C | None, read: Read[_C]) -> tuple[_C, str] | None:
