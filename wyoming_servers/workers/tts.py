@@ -251,16 +251,16 @@ class _Speaker:
         self._is_silent = False
 
     async def speak(self, utterance: _Utterance) -> None:
-        # The start goes out before there is any sound: a client that waits for text still in the making can set
-        # itself up, and a text without a word in it gets an answer that is valid and empty.
         send, idle_seconds = self._connection.send, self._connection.limits.idle_seconds
-        await send(AudioStart(rate=self._rate_hz, width=2, channels=1))
         try:
             while (piece := await utterance.next_piece(idle_seconds=idle_seconds)) is not None:
                 self._expect_sound()
+                await asyncio.sleep(0)  # whoever asked at the same moment is then known when hurry is judged
                 await self._say_piece(utterance, piece)
         finally:
             self._end_silence()
+        if not self._sent_samples:
+            await self._start()  # nothing to pronounce: an answer that is valid and empty, as nobody must wait for ever
         await send(AudioStop())
         if utterance.is_streamed:
             await send(SynthesizeStopped())
@@ -281,6 +281,8 @@ class _Speaker:
 
     async def _send(self, samples: Samples) -> None:
         pcm = to_pcm(samples)
+        if not self._sent_samples:
+            await self._start()
         for start in range(0, len(pcm), _CHUNK_BYTES):
             part = pcm[start : start + _CHUNK_BYTES]
             await self._give_way()
@@ -288,6 +290,9 @@ class _Speaker:
             self._first_sent = self._first_sent or time.monotonic()
             self._sent_samples += len(part) // 2
             self._end_silence()
+
+    async def _start(self) -> None:
+        await self._connection.send(AudioStart(rate=self._rate_hz, width=2, channels=1))
 
     async def _give_way(self) -> None:
         """Let clients without any sound go first while this one has some in hand."""
