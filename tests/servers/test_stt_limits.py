@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import time
 
 import numpy as np
 import pytest
+from wyoming.asr import Transcribe
 
 from tests.support.utterance import RATE_HZ, audio, find, silence, stop, text, transcribe, turn
 from tests.support.wav import tone
-from wyoming_servers.engines.base import EngineOptions, SttRequest
+from tests.support.wyoming_client import receive_until, send_all
+from wyoming_servers.engines.base import EngineOptions, SttRequest, SttResult
 from wyoming_servers.engines.scripted import ScriptedStt, ScriptedSttStream, ScriptedVad
 from wyoming_servers.engines.table import Task, find_row
 from wyoming_servers.engines.vad.steady import SteadyVad
@@ -25,23 +28,37 @@ LIMITS = Limits(utterance_seconds=2)
 FORM = {"rate": RATE_HZ, "width": 2, "channels": 1}
 
 
-class BrokenStt(ScriptedStt):
-    """An engine whose library raises something of its own, with a name of the home in it."""
+class WilfulStt(ScriptedStt):
+    """An engine that does what the first name of a request says."""
 
     def stream(self, request: SttRequest) -> ScriptedSttStream:
         stream = super().stream(request)
+        said = iter(["turn of", "turn off", "turn on", "turn on the light"])
+        finish = stream.finish
 
         def fail(*_: object) -> None:
             raise KeyError(*request.names)
 
-        if request.names:
+        def wait() -> SttResult:
+            time.sleep(0.7)
+            return finish()
+
+        def change(_samples: object) -> str | None:
+            return next(said, None)
+
+        if request.names == ("break",):
             stream.finish = fail  # type: ignore[method-assign]
+        elif request.names == ("wait",):
+            stream.finish = wait  # type: ignore[method-assign]
+        elif request.names == ("change",):
+            stream.feed = change  # type: ignore[method-assign]
+            stream.finish = lambda: SttResult(text="turn on the light")  # type: ignore[method-assign]
         return stream
 
 
 @pytest.fixture
 async def uri():
-    service = SttService(BrokenStt(), find_row(Task.STT, "scripted"), "scripted", EngineOptions())
+    service = SttService(WilfulStt(), find_row(Task.STT, "scripted"), "scripted", EngineOptions())
     service.vad = SteadyVad(ScriptedVad())
     service.prime()
     server = Server(service.handler, LIMITS)
@@ -74,14 +91,55 @@ async def test_engine_hears_all_of_the_words(uri):
 async def test_fault_inside_an_engine_is_a_plain_sentence(uri, caplog):
     async with Client(uri) as client:
         with caplog.at_level(logging.INFO):
-            heard = await transcribe(client, *audio(tone(1)), stop(), transcript_names=["Lamp"])
+            heard = await transcribe(client, *audio(tone(1)), stop(), transcript_names=["break"])
         assert (heard[-1].type, heard[-1].data["code"]) == ("error", "engine-failed")
         assert "KeyError" not in heard[-1].data["text"]
         assert [record.levelname for record in caplog.records] == ["ERROR"]
         assert "KeyError" in caplog.text
-        assert "Lamp" not in caplog.text
+        assert "break" not in caplog.text
     async with Client(uri) as client:
         assert text(await transcribe(client, *audio(tone(1)), stop()))
+
+
+async def test_engine_is_not_asked_about_silence(uri):
+    async with Client(uri) as client:
+        assert text(await transcribe(client, *audio(silence(1)), stop(), transcript_names=["break"])) == ""
+
+
+async def test_answers_come_in_the_order_of_the_questions(uri):
+    async with Client(uri) as client:
+        first = [Transcribe(transcript_names=["wait"]).event(), *audio(tone(1)), stop()]
+        await send_all(client, [*first, Transcribe().event(), *audio(tone(0.5)), stop()])
+        assert text(await receive_until(client, "transcript-stop")) == "heard 1000 ms"
+        assert text(await receive_until(client, "transcript-stop")) == "heard 500 ms"
+
+
+async def test_next_utterance_may_begin_before_the_transcript_of_the_last(uri):
+    async with Client(uri) as client:
+        turn_of_its_own = [Transcribe(transcript_names=["wait"]).event(), *audio(tone(1) + silence(0.5))]
+        await send_all(client, turn_of_its_own)
+        heard = await receive_until(client, "voice-stopped")
+        await send_all(client, [*audio(tone(0.5)), stop()])
+        assert text(heard + await receive_until(client, "transcript-stop")) == "heard 1000 ms"
+        assert text(await receive_until(client, "transcript-stop")) == "heard 500 ms"
+
+
+async def test_words_that_change_begin_anew(uri):
+    async with Client(uri) as client:
+        await client.send(Transcribe(transcript_names=["change"]))
+        for event in audio(tone(1.2), milliseconds=200):
+            await client.send(event)
+            await asyncio.sleep(0.1)
+        await client.send(stop())
+        heard = await receive_until(client, "transcript-stop")
+    shown: list[str] = []
+    for event in heard:
+        if event.type == "transcript-start":
+            shown.append("")
+        elif event.type == "transcript-chunk":
+            shown[-1] += event.data["text"]
+    assert shown == ["turn off", "turn on the light"]
+    assert text(heard) == "turn on the light"
 
 
 @pytest.mark.parametrize(

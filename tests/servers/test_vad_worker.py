@@ -65,6 +65,13 @@ async def test_every_stream_begins_at_zero(worker, spoken):
         assert await speech(client, *audio(pcm)) == first
 
 
+async def test_streams_are_heard_one_after_the_other(worker, spoken):
+    async with Client(worker.uri) as client:
+        long = audio((spoken + silence(1)) * 3, milliseconds=9_000)
+        times = await speech(client, *long, stop(), *audio(spoken, milliseconds=9_000), stop(), times=4)
+        assert times[4] > times[2] > times[6]
+
+
 async def test_end_of_the_audio_is_the_end_of_speech(worker, spoken):
     async with Client(worker.uri) as client:
         _, stopped = await speech(client, *audio(spoken[: len(spoken) // 2]), stop())
