@@ -22,16 +22,19 @@ _TURN_ON = {
 }
 _SWITCHED = ("light", "switch", "fan")
 _MOST_TRIED = 200
+_MOST_SAID = 3
+"""One synthetic voice saying one name is a matter of luck for speech-to-text; three are not."""
 
 
-async def check_sentence(router: Router) -> str:
-    """Return a sentence the router takes as a command; if there is none, one it does not know."""
+async def check_sentences(router: Router) -> list[str]:
+    """Return a few sentences the router takes as commands; if there is none, one it does not know."""
     home = router.home
-    sentences = await asyncio.to_thread(lambda: list(itertools.islice(_candidates(home), _MOST_TRIED)))
-    for sentence in sentences:
-        if await router.route(sentence, language=home.language, device_id=None):
-            return sentence
-    return sentences[0] if sentences else "turn on the light"
+    candidates = await asyncio.to_thread(lambda: list(dict.fromkeys(itertools.islice(_candidates(home), _MOST_TRIED))))
+    found: list[str] = []
+    for sentence in candidates:
+        if len(found) < _MOST_SAID and await router.route(sentence, language=home.language, device_id=None):
+            found.append(sentence)
+    return found or candidates[:1] or ["turn on the light"]
 
 
 def _candidates(home: Home) -> Iterator[str]:
