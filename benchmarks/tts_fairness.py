@@ -31,9 +31,10 @@ from wyoming_servers.wire.client import Client, describe
 TEXT = "The living room is at twenty one degrees, the kitchen window is open, and the front door is locked."
 
 
-async def ask(uri: str, text: str) -> tuple[float, float]:
-    """Return the milliseconds to the first audio and the seconds of audio that came."""
+async def ask(uri: str, text: str, together: asyncio.Barrier) -> tuple[float, float]:
+    """Return the milliseconds to the first audio and the seconds of audio, asked once all are connected."""
     async with Client(uri) as client:
+        await together.wait()
         began = time.perf_counter()
         await client.send(Synthesize(text=text))
         first_ms, audio_bytes, rate = 0.0, 0, 1
@@ -52,8 +53,9 @@ async def measure(uri: str, clients: int, rounds: int, text: str) -> dict[str, o
     alone, last, middle = [], [], []
     audio_seconds = 0.0
     for turn in range(rounds + 1):
-        single, _ = await ask(uri, text)
-        many = await asyncio.gather(*(ask(uri, text) for _ in range(clients)))
+        single, _ = await ask(uri, text, asyncio.Barrier(1))
+        together = asyncio.Barrier(clients)
+        many = await asyncio.gather(*(ask(uri, text, together) for _ in range(clients)))
         if turn == 0:
             continue  # the first round warms both sides
         audio_seconds = many[0][1]

@@ -1,9 +1,8 @@
 """Text-to-speech worker: text in, whole or as it is written; audio out as it is made.
 
-A request becomes one `_Utterance`: its text is cleaned, cut into pieces and said piece by piece, in one stream
-of audio with one start and one stop. A client's requests are answered one after the other; between clients
-the engine's next step goes to whoever runs out of sound first, so nobody's first sound waits behind another's
-surplus.
+A request becomes one `Utterance`, said piece by piece in one stream of audio with one start and one stop. A
+client's requests are answered one after the other; between clients the engine's next step goes to whoever runs out
+of sound first, so nobody's first sound waits behind another's surplus.
 """
 
 import asyncio
@@ -22,11 +21,10 @@ from wyoming_servers.engines.base import Samples, TtsEngine, TtsRequest, Voice
 from wyoming_servers.engines.table import EngineRow
 from wyoming_servers.errors import RequestError, SettingsError
 from wyoming_servers.speech.audio import to_pcm
-from wyoming_servers.speech.sentences import SentenceSplitter
-from wyoming_servers.speech.text import clean_text, has_words, plain_text
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.workers.service import Route, TaskHandler
 from wyoming_servers.workers.threads import EngineThreads
+from wyoming_servers.workers.utterance import Utterance
 
 _CHUNK_BYTES = 4096
 """About 90 ms: small enough to play at once, large enough that headers do not matter."""
@@ -64,7 +62,7 @@ class TtsService:
         """Serve one client."""
         return TtsHandler(connection, self)
 
-    def request(self, data: Mapping[str, Any], *, limit: int) -> "_Utterance":
+    def request(self, data: Mapping[str, Any], *, limit: int) -> "Utterance":
         """Return a request for what an event asks for. Raises RequestError for what is not there."""
         text_format = data.get("text_format")
         if text_format is not None and text_format != "text":
@@ -77,7 +75,7 @@ class TtsService:
         chosen = self._choose(name, language)
         if speaker is not None and speaker not in chosen.speakers:
             raise RequestError("unknown-speaker", "This voice has no such speaker.")
-        return _Utterance(voice=chosen.name, speaker=speaker, limit=limit)
+        return Utterance(voice=chosen.name, speaker=speaker, limit=limit)
 
     def _choose(self, name: str | None, language: str | None) -> Voice:
         """Return a voice of the closed list, by name or else by language."""
@@ -124,53 +122,6 @@ class _Silence:
                 await self._is_over.wait()
 
 
-class _Utterance:
-    """One request: text goes in as it comes, pieces to say come out."""
-
-    def __init__(self, *, voice: str, speaker: str | None, limit: int) -> None:
-        self.voice = voice
-        self.speaker = speaker
-        self.is_streamed = False
-        self._characters = 0
-        self._limit = limit
-        self._splitter = SentenceSplitter()
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
-
-    @property
-    def has_text(self) -> bool:
-        """Whether any text came yet."""
-        return self._characters > 0
-
-    def add(self, text: object) -> None:
-        """Take text. Raises RequestError if it is none, or the request's text grows too long."""
-        if isinstance(text, str):
-            self._characters += len(text)
-            if self._characters > self._limit:
-                raise RequestError("bad-text", f"The text is over the limit of {self._limit} characters.")
-        self._put(self._splitter.add(clean_text(text, limit=self._limit)))
-
-    def finish(self) -> None:
-        """Say that no more text comes."""
-        self._put(self._splitter.finish())
-        self._pieces.put_nowait(None)
-
-    async def next_piece(self, *, idle_seconds: float) -> str | None:
-        """Return the next piece with something to say in it, or None at the end.
-
-        Raises RequestError if none comes for so long: a stream left open must not hold its connection for ever.
-        """
-        try:
-            async with asyncio.timeout(idle_seconds):
-                return await self._pieces.get()
-        except TimeoutError:
-            raise RequestError("idle", f"No more text came for {idle_seconds:g} seconds.") from None
-
-    def _put(self, pieces: list[str]) -> None:
-        for piece in pieces:
-            if has_words(speakable := plain_text(piece)):
-                self._pieces.put_nowait(speakable)
-
-
 class TtsHandler(TaskHandler):
     """One client."""
 
@@ -178,8 +129,8 @@ class TtsHandler(TaskHandler):
         """Serve `connection` with `service`."""
         super().__init__(connection, service.info)
         self._service = service
-        self._open: _Utterance | None = None
-        self._waiting: list[_Utterance] = []
+        self._open: Utterance | None = None
+        self._waiting: list[Utterance] = []
         self._is_speaking = False
 
     @property
@@ -218,12 +169,12 @@ class TtsHandler(TaskHandler):
         self._opened(event.type).finish()
         self._open = None
 
-    def _opened(self, event_type: str) -> _Utterance:
+    def _opened(self, event_type: str) -> Utterance:
         if self._open is None:
             raise RequestError("out-of-order", f"A {event_type} must come after a synthesize-start.")
         return self._open
 
-    def _say(self, utterance: _Utterance) -> None:
+    def _say(self, utterance: Utterance) -> None:
         if len(self._waiting) >= _MOST_WAITING:
             raise RequestError("busy", f"More than {_MOST_WAITING} requests of this connection are waiting.")
         self._waiting.append(utterance)
@@ -250,7 +201,7 @@ class _Speaker:
         self._first_sent = 0.0
         self._is_silent = False
 
-    async def speak(self, utterance: _Utterance) -> None:
+    async def speak(self, utterance: Utterance) -> None:
         send, idle_seconds = self._connection.send, self._connection.limits.idle_seconds
         try:
             while (piece := await utterance.next_piece(idle_seconds=idle_seconds)) is not None:
@@ -265,7 +216,7 @@ class _Speaker:
         if utterance.is_streamed:
             await send(SynthesizeStopped())
 
-    async def _say_piece(self, utterance: _Utterance, piece: str) -> None:
+    async def _say_piece(self, utterance: Utterance, piece: str) -> None:
         request = TtsRequest(
             text=piece,
             voice=utterance.voice,

@@ -25,6 +25,8 @@ _AUDIO_RETURNED_AT_ONCE = 2
 _DO_NOT_EXIT = 0x8000
 _UTF8 = 1
 _END_WITH_PAUSE = 0x1000
+_BUFFER_MS = 1000
+"""Sound per call back into Python; each call waits for the interpreter, which others keep busy."""
 _LONGEST_PATH = 150
 """The library copies its data folder's path into 160 bytes."""
 _LONGEST_STEP = 400
@@ -69,7 +71,9 @@ class _Library:
             self._short = tempfile.TemporaryDirectory(prefix="hearth-")
             folder = str(Path(self._short.name) / "espeak-ng-data")
             Path(folder).symlink_to(espeakng_loader.get_data_path(), target_is_directory=True)
-        self.rate_hz = int(self._lib.espeak_Initialize(_AUDIO_RETURNED_AT_ONCE, 0, folder.encode(), _DO_NOT_EXIT))
+        self.rate_hz = int(
+            self._lib.espeak_Initialize(_AUDIO_RETURNED_AT_ONCE, _BUFFER_MS, folder.encode(), _DO_NOT_EXIT)
+        )
         if self.rate_hz <= 0:
             raise EngineError("The data of eSpeak NG cannot be read; install the package espeakng-loader again.")
         self._callback = _SynthCallback(self._collect)
