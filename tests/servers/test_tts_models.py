@@ -68,6 +68,15 @@ def test_piper_windows_give_the_samples_of_the_whole(tmp_path, monkeypatch):
         assert np.allclose(window / np.abs(window).max(), part / np.abs(part).max(), atol=1e-3)
 
 
+def test_flow_and_vocoder_are_told_apart(tmp_path):
+    split = split_voice(write_piper_voice(tmp_path, speakers=2))
+    assert split is not None
+    flow, vocoder = split.stages
+    assert (flow.scale, flow.inputs) == (1, ())
+    assert len(flow.sources) == 2  # the prior and the mask
+    assert (vocoder.scale, vocoder.inputs) == (256, ("sid",))
+
+
 def test_a_voice_that_cannot_be_cut_is_rendered_whole(tmp_path):
     path = write_piper_voice(tmp_path, is_unsplittable=True)
     assert split_voice(path) is not None  # it looks as if it could

@@ -55,9 +55,14 @@ class _Network:
         noise_scale, length_scale, _ = self._several("Split", "scales", outputs=3, axis=0)
         x = self._add("Transpose", self._add("Gather", self._noise(_SYMBOLS, _WIDTH, std=1.0), "input"), perm=[0, 2, 1])
         x = self._add("Relu", self._convolve(x, _WIDTH, 3))
-        x = self._add("Gather", x, self._frame_index(length_scale), axis=2)
+        index = self._frame_index(length_scale)
+        # Trained voices carry such a mask through the flow: all ones, but computed from the text's length.
+        mask = self._add("Cast", self._add("Equal", index, index), to=TensorProto.FLOAT)
+        mask = self._add("Unsqueeze", mask, self._constant([0, 1]))
+        x = self._add("Gather", x, index, axis=2)
         x = self._add("Add", x, self._add("Mul", self._add("RandomNormalLike", x), noise_scale))
-        x = self._add("Add", x, self._convolve(self._add("Tanh", x), _WIDTH, 5))
+        x = self._add("Add", x, self._convolve(self._add("Mul", self._add("Tanh", x), mask), _WIDTH, 5))
+        x = self._add("Mul", x, mask)
         x = self._convolve(x, _WIDTH, 7)
         if speakers > 1:
             chosen = self._add("Gather", self._noise(speakers, _WIDTH, std=2.0), "sid")
