@@ -23,7 +23,7 @@ from wyoming_servers.workers.listener import Windows
 from wyoming_servers.workers.service import Route, TaskHandler, artifact
 from wyoming_servers.workers.threads import EngineThreads
 from wyoming_servers.workers.transcribe import TranscribeRequest, parse_transcribe
-from wyoming_servers.workers.utterance import Utterance
+from wyoming_servers.workers.transcription import Transcription
 from wyoming_servers.workers.vad import quiet_noise
 
 _MOST_WAITING = 4
@@ -133,14 +133,14 @@ class SttHandler(TaskHandler):
         if len(self._waiting) >= _MOST_WAITING:
             raise RequestError("too-many", f"At most {_MOST_WAITING} utterances can wait for their transcripts.")
         feed = AudioFeed(audio_format(event.data, limits), most_seconds=limits.utterance_seconds)
-        utterance = Utterance(self._service, self.connection, self._request, feed)
+        transcription = Transcription(self._service, self.connection, self._request, feed)
         before = self._waiting[-1] if self._waiting else None
-        self._waiting.append(self.connection.spawn(self._answer(utterance, before)))
+        self._waiting.append(self.connection.spawn(self._answer(transcription, before)))
         self._feed = feed
         return feed
 
-    async def _answer(self, utterance: Utterance, before: asyncio.Task[None] | None) -> None:
+    async def _answer(self, transcription: Transcription, before: asyncio.Task[None] | None) -> None:
         """Answer in the order in which was asked."""
         if before:
             await asyncio.wait([before])
-        await utterance.run()
+        await transcription.run()

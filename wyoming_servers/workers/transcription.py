@@ -1,0 +1,171 @@
+"""One utterance of one client, from its first audio to its transcript."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from traceback import format_tb
+from typing import Protocol
+
+import numpy as np
+from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
+from wyoming.vad import VoiceStarted, VoiceStopped
+
+from wyoming_servers.engines.base import Samples, SttEngine, SttResult
+from wyoming_servers.engines.vad.steady import SteadyVad
+from wyoming_servers.errors import EngineError, HearthError, RequestError
+from wyoming_servers.speech.endpointing import SpeechStarted, TurnEnd
+from wyoming_servers.wire.connection import Connection
+from wyoming_servers.workers.audio_feed import AudioFeed
+from wyoming_servers.workers.listener import Heard, Listener
+from wyoming_servers.workers.threads import EngineThreads, Steps
+from wyoming_servers.workers.transcribe import TranscribeRequest
+
+_LOGGER = logging.getLogger(__name__)
+_FEED_LATER_SECONDS = 0.5
+"""How long an engine may leave audio of somebody still speaking for the sake of somebody who waits."""
+_FEED_WINDOWS = 8
+"""Windows of 32 ms that an engine takes at a time."""
+
+
+class Recogniser(Protocol):
+    """The engines an utterance needs, with their threads."""
+
+    engine: SttEngine
+    threads: EngineThreads
+    vad: SteadyVad
+    vad_threads: EngineThreads
+
+
+class Transcription:
+    """Listens and transcribes at the same time, and tells the client."""
+
+    def __init__(
+        self, recogniser: Recogniser, connection: Connection, request: TranscribeRequest, feed: AudioFeed
+    ) -> None:
+        """Hear the audio of `feed`."""
+        self._recogniser = recogniser
+        self._request = request
+        self._feed = feed
+        self._listener = Listener(recogniser.vad.stream(), feed.format, request.sensitivity)
+        self._speech: deque[Samples] = deque()
+        self._result = SttResult(text="")
+        self._is_over = False
+        self._changed = asyncio.Event()
+        self._words = Words(connection, request)
+        self._connection = connection
+
+    async def run(self) -> None:
+        """Answer with the events of one transcription. Raises HearthError if that fails."""
+        listening = asyncio.ensure_future(self._listen())
+        listening.add_done_callback(lambda _: self._changed.set())
+        try:
+            async with self._recogniser.threads.iterate(self._transcribe()) as steps:
+                await self._follow(steps, listening)
+            await self._words.finish(self._result)
+        finally:
+            self._feed.drop()
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+
+    async def _listen(self) -> None:
+        """Hear audio until the turn is over."""
+        hear = self._recogniser.vad_threads.run
+        while not self._listener.ended and (pcm := await self._feed.take()) is not None:
+            await self._report(await hear(partial(self._listener.hear, pcm)))
+        if not self._listener.ended:
+            await self._report(await hear(self._listener.finish))
+        ended = self._listener.ended
+        if self._feed.is_cut and ended and ended.reason is TurnEnd.AUDIO_STOPPED:
+            raise RequestError("too-long", "The utterance is longer than this server takes.")
+        self._feed.drop()
+
+    async def _report(self, heard: Heard) -> None:
+        """Pass speech on to the engine, and decisions to the client."""
+        self._speech.extend(heard.speech)
+        for decision in heard.decisions:
+            if isinstance(decision, SpeechStarted):
+                await self._connection.send(VoiceStarted(timestamp=round(decision.at_ms)))
+            elif self._listener.has_speech:
+                await self._connection.send(VoiceStopped(timestamp=round(decision.at_ms)))
+        if self._speech:
+            self._changed.set()
+
+    async def _follow(self, steps: Steps[str | None], listening: asyncio.Task[None]) -> None:
+        """Let the engine take audio as it comes, and then finish."""
+        while not listening.done():
+            if not self._speech:
+                await self._changed.wait()
+            self._changed.clear()
+            if self._speech and not listening.done():
+                steps.due = time.monotonic() + _FEED_LATER_SECONDS
+                await self._words.add(await anext(steps))
+        await listening
+        self._is_over = True
+        steps.due = None
+        await anext(steps)
+
+    def _transcribe(self) -> Iterator[str | None]:
+        """Take what there is at each step; runs in the engine's threads."""
+        try:
+            stream = self._recogniser.engine.stream(self._request.stt)
+            try:
+                while not self._is_over:
+                    yield stream.feed(self._take_speech())
+                while self._speech:
+                    stream.feed(self._take_speech())
+                if self._listener.has_speech:
+                    self._result = stream.finish()
+                yield None
+            finally:
+                stream.close()
+        except HearthError:
+            raise
+        except Exception as err:  # engines' libraries raise whatever they like; the client gets a sentence
+            # Where it failed, but not the error's own text, which may hold what was said.
+            place = "".join(format_tb(err.__traceback__))
+            _LOGGER.error("Speech recognition failed (%s):\n%s", type(err).__name__, place)  # noqa: TRY400
+            raise EngineError("Speech recognition failed; the server's log says why.") from err
+
+    def _take_speech(self) -> Samples:
+        """Return the next audio for the engine, a little at a time: its library may let nobody else work meanwhile."""
+        parts = [self._speech.popleft() for _ in range(min(_FEED_WINDOWS, len(self._speech)))]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+class Words:
+    """Tells a client the words so far, and then the words.
+
+    Chunks add up to what was said. An engine that thinks better of a word begins anew with another
+    `transcript-start`; the `transcript` at the end holds everything, for clients that want nothing else.
+    """
+
+    def __init__(self, connection: Connection, request: TranscribeRequest) -> None:
+        """Answer `request`."""
+        self._connection = connection
+        self._context = request.context
+        self._language = request.stt.language
+        self._sent: str | None = None
+
+    async def add(self, text: str | None) -> None:
+        """Tell the words so far; None for no news."""
+        if text is None or text == self._sent:
+            return
+        if self._sent is None or not text.startswith(self._sent):
+            await self._connection.send(TranscriptStart(context=self._context, language=self._language))
+            self._sent = ""
+        if added := text[len(self._sent) :]:
+            await self._connection.send(TranscriptChunk(text=added))
+        self._sent = text
+
+    async def finish(self, result: SttResult) -> None:
+        """Tell the words."""
+        self._language = result.language or self._language
+        await self.add(result.text)
+        send = self._connection.send
+        await send(Transcript(text=result.text, language=self._language, context=self._context))
+        await send(TranscriptStop())
