@@ -79,10 +79,11 @@ async def speech(uri: str) -> list[Event]:
 async def keep_busy(work: Callable[[], Awaitable[None]], done: list[int]) -> None:
     """Ask for work again and again."""
     while True:
-        with contextlib.suppress(WorkerError):
+        try:
             await work()
             done[0] += 1
-        await asyncio.sleep(0)
+        except WorkerError:
+            await asyncio.sleep(0.1)
 
 
 async def exchange(uri: str, events: Sequence[Event | Eventable], *ends: str) -> None:
@@ -90,8 +91,9 @@ async def exchange(uri: str, events: Sequence[Event | Eventable], *ends: str) ->
     async with Client(uri) as client:
         sending = asyncio.create_task(_send(client, events))
         try:
-            while (await client.expect()).type not in {*ends, "error"}:
-                pass
+            while (kind := (await client.expect()).type) not in ends:
+                if kind == "error":
+                    raise WorkerError("It refused the work.")
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
