@@ -20,7 +20,7 @@ class WorkerSettings:
     """One worker, under `[vad]`, `[stt]`, `[tts]` or `[llm]`."""
 
     engine: str = "auto"
-    """An engine of `hearth doctor`; `auto` takes the best that is installed and has its model; `none` runs no worker."""
+    """An engine of `hearth doctor`. `auto`: the best that is installed and has its model; `none`: no worker."""
     model: str | None = None
     """Name of a model file or folder inside a model folder."""
     uri: str | None = None
