@@ -1,7 +1,9 @@
 """Which home counts, how it is kept, and when the starter's language model is built anew."""
 
+import asyncio
 import json
 
+import psutil
 import pytest
 
 from wyoming_servers.errors import HearthError, RequestError, SettingsError
@@ -109,3 +111,34 @@ async def test_builder_that_fails_is_shown(tmp_path):
     assert homes.training["state"] == "failed"
     assert homes.training["home"] == Home.from_json(PUSHED).version
     assert homes.training["error"]
+
+
+async def test_model_of_the_latest_home_is_built_and_only_once_at_a_time(tmp_path):
+    home, source = load_home(Settings(data_dir=tmp_path))
+    homes = Homes(Settings(data_dir=tmp_path), Router(home), home, source, trains=True)
+    for name in ("Attic", "Cellar", "Porch"):
+        latest = await homes.put({"language": "en", "areas": [{"id": "x", "name": name}]})
+    assert homes.training["state"] == "running"
+    await homes.wait_trained()
+    assert homes.training["state"] == "done", homes.training
+    assert homes.training["home"] == latest.version
+    assert latest.version in (tmp_path / "starter" / "current").read_text()
+    assert len([one for one in (tmp_path / "starter").iterdir() if one.is_dir()]) <= 2
+
+
+async def test_model_that_is_of_the_home_is_not_built_again(tmp_path):
+    home, source = load_home(Settings(data_dir=tmp_path))
+    (tmp_path / "starter").mkdir()
+    (tmp_path / "starter" / "current").write_text(home.version)
+    homes = Homes(Settings(data_dir=tmp_path), Router(home), home, source, trains=True)
+    await homes.start()
+    assert homes.training["state"] == "idle"
+
+
+async def test_builder_ends_with_the_hub(tmp_path):
+    home, source = load_home(Settings(data_dir=tmp_path))
+    homes = Homes(Settings(data_dir=tmp_path), Router(home), home, source, trains=True)
+    homes.train()
+    await asyncio.sleep(0.2)
+    await homes.stop()
+    assert not [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
