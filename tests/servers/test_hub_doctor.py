@@ -132,3 +132,10 @@ async def test_doctor_notices_a_port_somebody_else_uses(tmp_path):
 async def test_doctor_says_when_a_language_has_no_commands(tmp_path):
     findings = await examine(Settings(data_dir=tmp_path, hub=FREE, language="tlh"))
     assert any("'tlh'" in problem for problem in findings["problems"])
+
+
+async def test_doctor_says_when_the_starter_does_not_understand_the_language(tmp_path):
+    findings = await examine(Settings(data_dir=tmp_path, hub=FREE, language="de-DE"))
+    assert findings["tasks"]["stt"]["state"] == "missing"
+    assert "PocketSphinx does not understand the language 'de-DE'" in findings["problems"][0]
+    assert (await examine(Settings(data_dir=tmp_path, hub=FREE, language="en-GB")))["is_fine"]

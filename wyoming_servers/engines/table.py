@@ -40,6 +40,8 @@ class EngineRow:
     """Importable modules that must be there."""
     is_starter: bool = False
     """Whether it works without any download."""
+    languages: tuple[str, ...] = ()
+    """Language codes it is limited to, whatever its model; empty if there is no such limit."""
     title: str = ""
     url: str = ""
 
@@ -47,6 +49,10 @@ class EngineRow:
     def is_installed(self) -> bool:
         """Whether its libraries can be imported, found without importing them."""
         return all(find_spec(module) is not None for module in self.requires)
+
+    def speaks(self, language: str) -> bool:
+        """Return whether it can serve a household of this language."""
+        return not self.languages or language.replace("_", "-").split("-")[0].lower() in self.languages
 
 
 _ENGINES = "wyoming_servers.engines"
@@ -71,6 +77,7 @@ TABLE: dict[Task, dict[str, EngineRow]] = {
             extra="starter",
             requires=("pocketsphinx", "espeakng_loader"),
             is_starter=True,
+            languages=("en",),
             title="PocketSphinx",
             url="https://github.com/cmusphinx/pocketsphinx",
         ),

@@ -27,6 +27,11 @@ def plan_worker(task_name: str, settings: Settings, folder: Path) -> Plan:
     row, obstacle = find_row(task, engine), None
     if not row.is_installed:
         obstacle = str(EngineMissingError(engine, row.extra or "all"))
+    elif not row.speaks(settings.language):
+        obstacle = (
+            f"{row.title} does not understand the language '{settings.language}'. "
+            f"Set up another {task_name} engine; `hearth doctor` lists them."
+        )
     elif worker.model:
         try:
             resolve_model(worker.model, settings.model_folders)
