@@ -26,8 +26,8 @@ from home_assistant_intents import get_intents
 
 from wyoming_servers.errors import RequestError
 
-AREA, FLOOR, NUMBER, ITEM, TIMER = "{area}", "{floor}", "{number}", "{item}", "{timer}"
-"""Slots beside those of the home's domains, which are `{light}`, `{cover}` and so on."""
+AREA, FLOOR, NUMBER, COUNT, ITEM, TIMER = "{area}", "{floor}", "{number}", "{count}", "{item}", "{timer}"
+"""Slots beside the home's domains, which are `{light}`, `{cover}` and so on; a count is of hours or minutes."""
 _WILDCARDS = {"shopping_list_item": ITEM, "todo_list_item": ITEM, "timer_name": TIMER}
 _SPACE = " "
 _PIECES = re.compile(r"\s+|[^\s]+")
@@ -83,7 +83,7 @@ class SentenceGraph:
 
 
 def sample_sentences(graph: SentenceGraph, *, count: int, seed: int = 1) -> Iterator[tuple[str, ...]]:
-    """Yield about `count` sentences: every template several times, likely intents more often. Repeats itself exactly."""
+    """Yield about `count` sentences, the same every time: each template several times, likely intents more often."""
     chance = random.Random(seed)  # noqa: S311  # samples, not secrets
     total = sum(root.weight for root in graph.roots)
     for number, root in enumerate(graph.roots):
@@ -140,7 +140,7 @@ class _Compiler:
                     node = self._node()
                     if self._add(sentence.expression, node, self._graph.end):
                         roots.append(node)
-            # A root of the number of templates: intents written out in a hundred forms are not said a hundred times more.
+            # The root of the number of templates: an intent in a hundred forms is not said a hundred times more often.
             share = _COMMON.get(name, 1.0) * len(roots) ** -0.5 if roots else 0.0
             self._graph.roots += [_Root(node, share) for node in roots]
         self._prune()
@@ -153,7 +153,7 @@ class _Compiler:
     def _arc(self, start: int, label: str, end: int, weight: float = 1.0) -> None:
         self._graph.arcs[start].append((label, end, weight))
 
-    def _add(self, expression: Expression, start: int, end: int) -> bool:
+    def _add(self, expression: Expression, start: int, end: int) -> bool:  # noqa: PLR0911  # by kind
         """Lay the expression between two nodes; False if this home can say none of it."""
         if isinstance(expression, TextChunk):
             return self._add_text(expression.text, start, end)
@@ -234,7 +234,7 @@ class _Compiler:
         if isinstance(values, RangeSlotList):
             # Colour temperatures in kelvin would need two thousand number words nobody says.
             if values.stop <= 100:
-                self._arc(start, NUMBER, end)
+                self._arc(start, COUNT if name.startswith("timer_") else NUMBER, end)
             return values.stop <= 100
         if isinstance(values, WildcardSlotList) or not isinstance(values, TextSlotList):
             return False

@@ -60,7 +60,8 @@ def cepstra(samples: Samples) -> npt.NDArray[np.float32]:
     if not bands.size:
         return np.zeros((0, _CEPSTRA), np.float32)
     raw = (np.log(np.maximum(bands, 1e-4)) @ _COSINES.T) * _LIFTER
-    return (raw - _mean(raw)).astype(np.float32)
+    normalised: npt.NDArray[np.float32] = (raw - _mean(raw)).astype(np.float32)
+    return normalised
 
 
 def _mel_bands(samples: Samples) -> Floats:

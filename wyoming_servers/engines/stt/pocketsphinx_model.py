@@ -19,14 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import pocketsphinx
 
-from wyoming_servers.engines.stt.pocketsphinx_build import ACOUSTIC_MODEL, FORMAT, LANGUAGE, home_graph
+from wyoming_servers.engines.stt.pocketsphinx_build import ACOUSTIC_MODEL, FORMAT, LANGUAGE, hash_of, home_graph
 from wyoming_servers.errors import HearthError, ModelError
 from wyoming_servers.intents.home import Home
 from wyoming_servers.intents.matching import SentenceMatcher
 from wyoming_servers.intents.recogniser import Recogniser
 
-LEAST_LIKELIHOOD = -0.35
-"""Natural logarithm per frame of speech, command against phones; below it the words were something else."""
+LEAST_LIKELIHOOD = -0.7
+LEAST_LIKELIHOOD_OTHERWISE = -0.2
+"""Natural logarithm per frame of speech, command against phones; below it the words were something else.
+
+Words that are no whole command have to be surer: most other speech comes out as such.
+"""
 MOST_GUESSES = 200
 MOST_RECOGNISED = 10
 _STEP_FRAMES = 25
@@ -51,7 +55,8 @@ class Guess:
     @property
     def is_trusted(self) -> bool:
         """Whether it was rather said than not."""
-        return bool(self.text) and self.likelihood >= LEAST_LIKELIHOOD
+        least = LEAST_LIKELIHOOD if self.is_command else LEAST_LIKELIHOOD_OTHERWISE
+        return bool(self.text) and self.likelihood >= least
 
 
 _NOTHING = Guess(text="", likelihood=-math.inf, is_command=False)
@@ -66,6 +71,8 @@ class HomeModel:
             description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if description["format"] != FORMAT:
                 raise ModelError("The starter's language model was built by another version of Hearth.")
+            if any(hash_of(folder / name) != value for name, value in description["files"].items()):
+                raise ModelError("A file of the starter's language model is damaged.")
             home = Home.from_json(description["home"])
             self._written: dict[str, str] = description["written"]
             matcher = SentenceMatcher(home_graph(home), description["slots"])
@@ -119,8 +126,16 @@ class HomeModel:
 
 _POLITE = [
     phrase.split()
-    for phrase in ("would you please", "could you please", "can you please", "would you", "could you", "can you")
-] + [["please"]]
+    for phrase in (
+        "would you please",
+        "could you please",
+        "can you please",
+        "would you",
+        "could you",
+        "can you",
+        "please",
+    )
+]
 
 
 def _without_politeness(words: list[str]) -> list[str]:

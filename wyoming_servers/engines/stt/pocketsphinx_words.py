@@ -16,16 +16,19 @@ from itertools import chain
 
 from wyoming_servers.engines.stt.pocketsphinx_sounds import Pronunciation, Sounds
 from wyoming_servers.intents.home import Home
-from wyoming_servers.intents.sampling import AREA, FLOOR, ITEM, NUMBER, TIMER, slot_of
+from wyoming_servers.intents.sampling import AREA, COUNT, FLOOR, ITEM, NUMBER, TIMER, slot_of
 
 _ALIAS_WEIGHT = 0.5
 _ODD_NUMBER_WEIGHT = 0.25
 """Numbers above twenty that are no multiple of five are said less often."""
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_COUNTS = {*range(1, 61), 90}
+"""Of seconds, minutes and hours; others are said in the next bigger unit."""
+_ONES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
+    "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SIGNS = re.compile(r"[^\w' ]+|_")
 
 
@@ -98,7 +101,10 @@ def _gather(home: Home) -> dict[str, Spoken]:
             add(slot, alias, alias, _ALIAS_WEIGHT)
     for number in range(101):
         is_common = number <= 20 or number % 5 == 0
-        add(NUMBER, number_in_words(number), str(number), 1.0 if is_common else _ODD_NUMBER_WEIGHT)
+        weight = 1.0 if is_common else _ODD_NUMBER_WEIGHT
+        add(NUMBER, number_in_words(number), str(number), weight)
+        if number in _COUNTS:
+            add(COUNT, number_in_words(number), str(number), weight)
     things = json.loads(resources.files(__package__).joinpath("pocketsphinx_things.json").read_text("utf-8"))
     for slot, texts in ((ITEM, things["items"]), (TIMER, things["timers"])):
         for text in texts:
