@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from wyoming_servers.ask.turn import Asking
 
 
+_WORKER_OPTIONS = {
+    "engine": (TASKS, "engine (default: the best that is installed)"),
+    "model": (TASKS, "model file or folder, inside a model folder"),
+    "threads": (TASKS, "most threads the engine keeps busy (default: one per core, at most 4)"),
+    "voice": (("tts",), "the voice used when none is asked for"),
+    "url": (("llm",), "address of an OpenAI-compatible server"),
+    "model_name": (("llm",), "what that server calls the model"),
+}
+"""Settings of a worker that the command line can change: for which tasks, and what they are."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hearth", description="Local voice for Home Assistant.")
     parser.add_argument("--version", action="version", version=f"hearth {__version__}")
@@ -29,11 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run one worker as a Wyoming server of its own")
     serve.add_argument("task", choices=TASKS)
     serve.add_argument("--uri", required=True, help="tcp://HOST:PORT, unix:///PATH or stdio://")
-    serve.add_argument("--engine", help="engine (default: the best that is installed)")
-    serve.add_argument("--model", help="model file or folder, inside a model folder")
-    serve.add_argument("--voice", help="tts: the voice used when none is asked for")
+    for name, (tasks, text) in _WORKER_OPTIONS.items():
+        note = "" if tasks == TASKS else f"{', '.join(tasks)}: "
+        serve.add_argument(f"--{name.replace('_', '-')}", metavar=name.upper(), help=note + text)
     serve.add_argument("--language", help="the household's main language")
-    serve.add_argument("--threads", type=int, help="most threads the engine keeps busy")
+    serve.add_argument("--data-dir", metavar="DIR", help="where Hearth keeps what it makes; models lie in DIR/models")
     serve.add_argument("--ends-with-parent", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
     train = commands.add_parser("train", help="build the starter's language model for the home")
@@ -57,8 +68,10 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     for parser in (run, doctor):
         parser.add_argument("--language", help="the household's main language")
         parser.add_argument("--data-dir", metavar="DIR", help="where Hearth keeps what it makes")
-        for task in TASKS:
-            parser.add_argument(f"--{task}-engine", metavar="NAME", help=argparse.SUPPRESS)
+        for name, (tasks, text) in _WORKER_OPTIONS.items():
+            for task in tasks:
+                option = f"--{task}-{name.replace('_', '-')}"
+                parser.add_argument(option, metavar=name.upper(), help=f"{task}: {text}")
 
 
 def _add_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -79,7 +92,9 @@ def _add_ask(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _settings(args: argparse.Namespace, **overrides: object) -> Settings:
-    return load_settings(args.config, overrides={"log_level": args.log_level, **overrides})
+    settings = load_settings(args.config, overrides={"log_level": args.log_level, **overrides})
+    logging.getLogger().setLevel(settings.log_level)
+    return settings
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -88,8 +103,8 @@ def _serve(args: argparse.Namespace) -> int:
 
     if args.ends_with_parent:
         end_with_parent()
-    given = {f"{args.task}.{key}": getattr(args, key) for key in ("engine", "model", "voice", "threads")}
-    settings = _settings(args, language=args.language, **given)
+    given = {f"{args.task}.{name}": getattr(args, name) for name in _WORKER_OPTIONS}
+    settings = _settings(args, language=args.language, data_dir=args.data_dir, **given)
     asyncio.run(run_worker(args.task, args.uri, settings))
     return 0
 
@@ -105,10 +120,12 @@ def _hub_settings(args: argparse.Namespace, **overrides: object) -> Settings:
     if args.config:
         # The workers read the same file.
         os.environ["HEARTH_CONFIG"] = str(args.config.resolve())
-    engines = {f"{task}.engine": getattr(args, f"{task}_engine") for task in TASKS}
-    settings = _settings(args, language=args.language, data_dir=args.data_dir, **engines, **overrides)
-    logging.getLogger().setLevel(settings.log_level)
-    return settings
+    given = {
+        f"{task}.{name}": getattr(args, f"{task}_{name}")
+        for name, (tasks, _) in _WORKER_OPTIONS.items()
+        for task in tasks
+    }
+    return _settings(args, language=args.language, data_dir=args.data_dir, **given, **overrides)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -169,14 +186,10 @@ def _listen(args: argparse.Namespace) -> int:
     return 0
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 failed, 2 wrong use."""
     args = _parser().parse_args(argv)
-    _log_to_stderr((args.log_level or "INFO").upper())
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         status: int = args.run(args)
     except HearthError as err:

@@ -15,6 +15,11 @@ holds speech, a prompt or a name of the home.
 from typing import ClassVar
 
 
+def how_to_install(extra: str) -> str:
+    """Return what a person types to add an extra, in a clone or without one."""
+    return f"script/run --with {extra} (or: pip install 'hearth-voice[{extra}]')"
+
+
 class HearthError(Exception):
     """Base of all errors that carry a code and a sentence fit for a user."""
 
@@ -49,9 +54,7 @@ class EngineMissingError(EngineError):
 
     def __init__(self, engine: str, extra: str) -> None:
         """Name the engine and the extra that installs it."""
-        super().__init__(
-            f"The engine '{engine}' is not installed. Install it with: pip install 'hearth-voice[{extra}]'"
-        )
+        super().__init__(f"The engine '{engine}' is not installed. Install it with: {how_to_install(extra)}")
         self.extra = extra
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from wyoming_servers.ask.answer import Answer
 from wyoming_servers.ask.recording import FRAME_MS
 from wyoming_servers.ask.turn import Asking, AudioSink, AudioSource, Turn
-from wyoming_servers.errors import RequestError
+from wyoming_servers.errors import RequestError, how_to_install
 
 _RATE_HZ = 16_000
 _FRAME_SAMPLES = _RATE_HZ * FRAME_MS // 1000
@@ -46,7 +46,7 @@ def load_sounddevice() -> Any:
     except ImportError:
         raise RequestError(
             "no-microphone",
-            "The microphone needs the package 'sounddevice'. Install it with: pip install 'hearth-voice[mic]'",
+            f"The microphone needs the package 'sounddevice'. Install it with: {how_to_install('mic')}",
         ) from None
     except OSError:
         raise RequestError(

@@ -109,9 +109,7 @@ async def test_doctor_names_the_extra_that_is_missing(tmp_path, monkeypatch):
     assert findings["tasks"]["tts"]["state"] == "missing"
     assert not findings["is_fine"]
     shown = render_findings(findings)
-    assert (
-        "Problem: The engine 'espeak' is not installed. Install it with: pip install 'hearth-voice[starter]'" in shown
-    )
+    assert "Problem: The engine 'espeak' is not installed. Install it with: script/run --with starter" in shown
 
 
 async def test_doctor_names_a_model_that_is_missing(tmp_path):

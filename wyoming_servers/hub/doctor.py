@@ -11,7 +11,7 @@ import aiohttp
 
 from wyoming_servers import __version__
 from wyoming_servers.engines.table import TABLE, Task
-from wyoming_servers.errors import HearthError
+from wyoming_servers.errors import HearthError, how_to_install
 from wyoming_servers.hub.guard import is_loopback
 from wyoming_servers.hub.supervisor import plan_worker
 from wyoming_servers.hub.table import render, status_rows
@@ -99,7 +99,7 @@ def _engines() -> list[dict[str, Any]]:
             "title": row.title,
             "is_installed": row.is_installed,
             "is_starter": row.is_starter,
-            "install": f"pip install 'hearth-voice[{row.extra}]'" if row.extra else None,
+            "install": how_to_install(row.extra) if row.extra else None,
         }
         for task in Task
         for name, row in TABLE[task].items()

@@ -12,7 +12,7 @@ from wyoming_servers.errors import SettingsError
 from wyoming_servers.models.folders import resolve_model
 from wyoming_servers.settings import Settings, WorkerSettings, default_threads
 from wyoming_servers.wire.connection import Connection, Handler, HandlerFactory
-from wyoming_servers.wire.server import Server
+from wyoming_servers.wire.server import Server, parse_uri
 from wyoming_servers.workers.llm import LlmService
 from wyoming_servers.workers.stt import SttService
 from wyoming_servers.workers.tts import TtsService
@@ -49,6 +49,7 @@ async def run_worker(task_name: str, uri: str, settings: Settings) -> None:
 
     Raises SettingsError, ModelError or EngineError before it listens: a worker that listens is ready.
     """
+    parse_uri(uri)  # before a model is loaded for nothing
     task = Task(task_name)
     worker = settings.worker(task)
     name = choose_engine(task, engine=worker.engine, has_model=worker.model is not None, has_url=worker.url is not None)
