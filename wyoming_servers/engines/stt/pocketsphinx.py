@@ -164,15 +164,23 @@ class PocketsphinxStream:
         self._parts.clear()
 
     def _decode(self) -> str:
-        sound = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
-        text = ""
+        self._decoded = (len(self._blocks), "")
+        sound = self._up_to_pause()
         if sound.size >= _SHORTEST_SAMPLES:
-            # A last word that is cut off at its end is heard better if it has one.
-            tail = _TAIL if not self._is_pause() else _TAIL[:0]
-            guess = self._model.listen(cepstra(np.concatenate((sound - sound.mean(), tail))))
-            text = guess.text if guess.is_trusted else ""
-        self._decoded = (len(self._blocks), text)
-        return text
+            guess = self._model.listen(cepstra(sound - sound.mean()))
+            self._decoded = (len(self._blocks), guess.text if guess.is_trusted else "")
+        return self._decoded[1]
+
+    def _up_to_pause(self) -> Samples:
+        """Return the words and the beginning of the pause after them, the same however much of it has come.
+
+        A last word that is cut off at its end is heard better with a pause after it, so one is made up.
+        """
+        sound = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
+        quiet = self._quiet() if self._blocks else 0.0
+        words = max((index + 1 for index, block in enumerate(self._blocks) if block >= quiet), default=0)
+        end = words * _BLOCK_SAMPLES + _PAUSE_SAMPLES
+        return sound[:end] if sound.size >= end else np.concatenate((sound, _TAIL))
 
     def _measure(self, samples: Samples) -> None:
         """Note how loud each 20 ms are."""

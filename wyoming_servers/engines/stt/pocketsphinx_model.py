@@ -161,6 +161,7 @@ class _Decoders:
             "hmm": str(ACOUSTIC_MODEL),
             "featparams": str(folder / "feat.params"),
             "lm": None,
+            # Scores of the two are only comparable if both are relative to the best of all sounds.
             "compallsen": True,
             "loglevel": "FATAL",
         }
