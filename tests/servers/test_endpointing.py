@@ -9,6 +9,8 @@ from wyoming_servers.speech.endpointing import (
     FIRM_MS,
     LONGEST_SPEECH_MS,
     NO_SPEECH_MS,
+    PATIENCE_MS,
+    RESUME_MS,
     SILENCE_MS,
     START_MS,
     Sensitivity,
@@ -212,3 +214,42 @@ class Gate(RuleBasedStateMachine):
 
 
 TestGate = Gate.TestCase
+
+
+def test_reopened_turn_waits_longer_for_the_rest_of_the_sentence():
+    policy, decisions = turn(windows(960, 0.9), windows(288, 0.1))
+    assert decisions[-1] == TurnEnded(reason=TurnEnd.SILENCE, at_ms=960)
+    assert policy.reopen()
+    assert policy.ended is None
+    heard = [policy.feed(probability, WINDOW_MS) for probability in (*windows(352, 0.1), *windows(640, 0.9))]
+    assert [decision for decision in heard if decision] == [SpeechStarted(at_ms=960 + 640)]
+    ending = [policy.feed(0.1, WINDOW_MS) for _ in range(round(SILENCE_MS[Sensitivity.DEFAULT] / WINDOW_MS))]
+    assert ending[-1] == TurnEnded(reason=TurnEnd.SILENCE, at_ms=960 + 640 + 640)
+
+
+def test_reopened_turn_ends_where_the_speech_did_if_nothing_follows():
+    policy, _ = turn(windows(960, 0.9), windows(288, 0.1))
+    assert policy.reopen()
+    waited_ms = 288.0
+    while not (decision := policy.feed(0.1, WINDOW_MS)):
+        waited_ms += WINDOW_MS
+    assert decision == TurnEnded(reason=TurnEnd.SILENCE, at_ms=960)
+    assert waited_ms + WINDOW_MS == pytest.approx(PATIENCE_MS, abs=WINDOW_MS)
+    assert not policy.reopen()
+
+
+def test_only_a_silence_can_be_taken_back():
+    policy, _ = turn(windows(960, 0.9))
+    assert not policy.reopen()
+    policy.finish()
+    assert not policy.reopen()
+    policy, _ = turn(windows(NO_SPEECH_MS, 0.1))
+    assert policy.ended is not None
+    assert not policy.reopen()
+
+
+def test_a_click_does_not_go_on_with_a_reopened_turn():
+    policy, _ = turn(windows(960, 0.9), windows(288, 0.1))
+    assert policy.reopen()
+    assert [policy.feed(probability, WINDOW_MS) for probability in (0.1, 0.9, 0.1)] == [None] * 3
+    assert RESUME_MS > WINDOW_MS

@@ -108,6 +108,10 @@ class SttEngine(Protocol):
         """Whether `feed` ever returns words."""
 
     @property
+    def is_selective(self) -> bool:
+        """Whether an empty result may mean that the sentence is not whole yet, so that waiting for more makes sense."""
+
+    @property
     def concurrency(self) -> int:
         """How many streams may run in threads at the same time."""
 

@@ -8,6 +8,7 @@ and `!crash` ends the process at once as a fault in native code would.
     HEARTH_SCRIPT_STT           transcripts; without it, how long the audio was loud, as "heard 1200 ms"
     HEARTH_SCRIPT_STT_DELAY_MS  how long `finish` takes
     HEARTH_SCRIPT_STT_PARTIALS  0 for no words while the audio is fed
+    HEARTH_SCRIPT_STT_WHOLE_MS  less loud audio than this makes no sentence, and an empty transcript
     HEARTH_SCRIPT_TTS_DELAY_MS  how long each 50 ms of audio take
     HEARTH_SCRIPT_LLM           replies; without it, the user's last message is repeated
     HEARTH_SCRIPT_LLM_DELAY_MS  how long each word takes
@@ -79,6 +80,8 @@ class ScriptedStt:
     def __init__(self, options: EngineOptions | None = None) -> None:
         """Read the script."""
         self.script = _Script("HEARTH_SCRIPT_STT")
+        self.whole_ms = float(os.environ.get("HEARTH_SCRIPT_STT_WHOLE_MS") or 0)
+        self.is_selective = self.whole_ms > 0
         self.supports_partials = os.environ.get("HEARTH_SCRIPT_STT_PARTIALS") != "0"
         self.delay_seconds = _seconds("HEARTH_SCRIPT_STT_DELAY_MS")
 
@@ -122,7 +125,7 @@ class ScriptedSttStream:
     def finish(self) -> SttResult:
         """Return the script's entry, or nothing if nothing was loud."""
         time.sleep(self._engine.delay_seconds)
-        if not self._loud_ms:
+        if not self._loud_ms or self._loud_ms < self._engine.whole_ms:
             return SttResult(text="", language=self._language)
         _misbehave(self._entry, early=False)
         text = f"heard {round(self._loud_ms, -2):.0f} ms" if self._entry is None else self._entry

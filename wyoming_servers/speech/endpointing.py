@@ -26,6 +26,8 @@ FIRM_MS = 288.0
 """Speech that is no click."""
 DOUBT_MS = 512.0
 """Silence that ends speech of less than `FIRM_MS`, unless the chosen one is longer."""
+PATIENCE_MS = 800.0
+"""Silence that ends a turn whose words are not whole: who says "set the lamp to" is still thinking."""
 NO_SPEECH_MS = 8_000.0
 """Silence from the start of the turn after which nobody is expected to speak."""
 LONGEST_SPEECH_MS = 30_000.0
@@ -68,6 +70,7 @@ class SpeechGate:
         self._silence_ms = silence_ms
         self._start_at_ms = 0.0
         self._evidence_ms = 0.0
+        self._patience_ms = 0.0
         self._voiced_ms = 0.0
         self._is_voiced = False
         self.position_ms = 0.0
@@ -97,6 +100,11 @@ class SpeechGate:
             return None
         return self._stop()
 
+    def reopen(self, silence_ms: float) -> None:
+        """Take back the last stop: this silence must last `silence_ms`, and only a later one the usual time."""
+        self.is_speaking = True
+        self._patience_ms = silence_ms
+
     def _listen_for_start(self, window_at_ms: float, duration_ms: float) -> SpeechStarted | None:
         if not self._is_voiced:
             self._evidence_ms = 0.0
@@ -118,7 +126,9 @@ class SpeechGate:
         if self._is_voiced and (is_going_on or self._evidence_ms >= RESUME_MS):
             self.speech_end_ms = self.position_ms
             self._voiced_ms += duration_ms
-        silence_ms = self._silence_ms if self._voiced_ms >= FIRM_MS else max(DOUBT_MS, self._silence_ms)
+            self._patience_ms = 0.0
+        doubt_ms = DOUBT_MS if self._voiced_ms < FIRM_MS else 0.0
+        silence_ms = max(self._silence_ms, doubt_ms, self._patience_ms)
         if self.position_ms - self.speech_end_ms < silence_ms or self._evidence_ms:
             return None
         return self._stop()
@@ -155,6 +165,7 @@ class TurnPolicy:
         """Begin a turn."""
         self._gate = SpeechGate(SILENCE_MS[sensitivity])
         self._started: SpeechStarted | None = None
+        self._reopened_at_ms: float | None = None
         self.ended: TurnEnded | None = None
         """How the turn ended, once it has."""
 
@@ -186,19 +197,43 @@ class TurnPolicy:
         if isinstance(decision, SpeechStarted):
             self._started = decision
             return decision
-        position_ms = self._gate.position_ms
         if isinstance(decision, SpeechStopped):
             return self._end(TurnEnd.SILENCE, decision.at_ms)
-        if self._started and position_ms - self._started.at_ms >= LONGEST_SPEECH_MS:
-            return self._end(TurnEnd.TOO_LONG, self._gate.speech_end_ms)
-        if not self._started and position_ms >= NO_SPEECH_MS and not self._gate.is_undecided:
-            return self._end(TurnEnd.NO_SPEECH, position_ms)
-        return None
+        return self._resume() or self._give_up()
 
     def finish(self) -> TurnEnded:
         """End the turn where the client ended its audio; the earlier end if it had ended."""
         at_ms = self._gate.speech_end_ms if self._started else self._gate.position_ms
         return self.ended or self._end(TurnEnd.AUDIO_STOPPED, at_ms)
+
+    def reopen(self) -> bool:
+        """Take back an end by silence, because the words so far are not whole; return whether there is a wait left.
+
+        The turn then ends after `PATIENCE_MS` of silence, unless speech resumes, which `feed` reports.
+        """
+        silent_ms = self._gate.position_ms - self._gate.speech_end_ms
+        if self.ended is None or self.ended.reason is not TurnEnd.SILENCE or silent_ms >= PATIENCE_MS:
+            return False
+        self._reopened_at_ms = self._gate.speech_end_ms
+        self._gate.reopen(PATIENCE_MS)
+        self.ended = None
+        return True
+
+    def _resume(self) -> SpeechStarted | None:
+        """Notice that speech goes on after a reopened end."""
+        if self._reopened_at_ms is None or self._gate.speech_end_ms <= self._reopened_at_ms:
+            return None
+        self._reopened_at_ms = None
+        return SpeechStarted(at_ms=self._gate.position_ms - RESUME_MS)
+
+    def _give_up(self) -> TurnEnded | None:
+        """End a turn that has become too long, or in which nobody speaks."""
+        position_ms = self._gate.position_ms
+        if self._started and position_ms - self._started.at_ms >= LONGEST_SPEECH_MS:
+            return self._end(TurnEnd.TOO_LONG, self._gate.speech_end_ms)
+        if not self._started and position_ms >= NO_SPEECH_MS and not self._gate.is_undecided:
+            return self._end(TurnEnd.NO_SPEECH, position_ms)
+        return None
 
     def _end(self, reason: TurnEnd, at_ms: float) -> TurnEnded:
         self.ended = TurnEnded(reason=reason, at_ms=at_ms)

@@ -64,6 +64,7 @@ class Listener:
         self._policy = TurnPolicy(sensitivity)
         self._before: deque[Samples] = deque(maxlen=_REMEMBERED_WINDOWS)
         self._held: list[Samples] = []
+        self._unheard: list[tuple[Samples, float]] = []
 
     @property
     def has_speech(self) -> bool:
@@ -76,7 +77,7 @@ class Listener:
         return self._policy.ended
 
     def hear(self, pcm: bytes) -> Heard:
-        """Take audio; once the turn has ended it brings nothing."""
+        """Take audio; once the turn has ended it brings nothing, unless the turn is reopened."""
         return self._hear(self._windows.add(self._reader.read(pcm)))
 
     def finish(self) -> Heard:
@@ -87,15 +88,22 @@ class Listener:
         held = tuple(self._held) if self._policy.is_undecided else ()
         return Heard(decisions=(*heard.decisions, self._policy.finish()), speech=(*heard.speech, *held))
 
+    def reopen(self) -> Heard | None:
+        """Go on listening, because the words so far are not whole; None if the silence has been long enough."""
+        if not self._policy.reopen():
+            return None
+        unheard, self._unheard = self._unheard, []
+        return self._hear(iter(unheard))
+
     def _hear(self, windows: Iterator[tuple[Samples, float]]) -> Heard:
         decisions: list[SpeechStarted | TurnEnded] = []
         speech: list[Samples] = []
         for window, probability in windows:
-            decision = self._policy.feed(probability, WINDOW_MS)
-            if decision:
-                decisions.append(decision)
             if self._policy.ended:
-                break
+                self._unheard.append((window, probability))
+                continue
+            if decision := self._policy.feed(probability, WINDOW_MS):
+                decisions.append(decision)
             speech += self._select(window)
         return Heard(decisions=tuple(decisions), speech=tuple(speech))
 

@@ -41,7 +41,11 @@ class Recogniser(Protocol):
 
 
 class Transcription:
-    """Listens and transcribes at the same time, and tells the client."""
+    """Listens and transcribes at the same time, and tells the client.
+
+    An engine that takes only what makes sense (`is_selective`) may find nothing at the first silence. Then the
+    speaker gets more time, and what comes after the pause is transcribed together with what came before it.
+    """
 
     def __init__(
         self, recogniser: Recogniser, connection: Connection, request: TranscribeRequest, feed: AudioFeed
@@ -52,6 +56,9 @@ class Transcription:
         self._feed = feed
         self._listener = Listener(recogniser.vad.stream(), feed.format, request.sensitivity)
         self._speech: deque[Samples] = deque()
+        self._spoken: list[Samples] = []
+        self._is_reopened = False
+        self._stopped_at_ms: float | None = None
         self._result = SttResult(text="")
         self._is_over = False
         self._changed = asyncio.Event()
@@ -60,17 +67,36 @@ class Transcription:
 
     async def run(self) -> None:
         """Answer with the events of one transcription. Raises HearthError if that fails."""
+        try:
+            await self._take_turn()
+            while await self._goes_on():
+                await self._take_turn()
+            await self._words.finish(self._result)
+        finally:
+            self._feed.drop()
+
+    async def _take_turn(self) -> None:
+        """Listen and transcribe until a silence or the end of the audio ends the turn."""
         listening = asyncio.ensure_future(self._listen())
         listening.add_done_callback(lambda _: self._changed.set())
         try:
             async with self._recogniser.threads.iterate(self._transcribe()) as steps:
                 await self._follow(steps, listening)
-            await self._words.finish(self._result)
         finally:
-            self._feed.drop()
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
+
+    async def _goes_on(self) -> bool:
+        """Return whether to wait for more words, because those so far make no sense to the engine."""
+        if self._result.text or not self._recogniser.engine.is_selective:
+            return False
+        heard = await self._recogniser.vad_threads.run(self._listener.reopen)
+        if heard is None:
+            return False
+        self._is_over, self._is_reopened = False, True
+        await self._report(heard)
+        return True
 
     async def _listen(self) -> None:
         """Hear audio until the turn is over."""
@@ -82,15 +108,22 @@ class Transcription:
         ended = self._listener.ended
         if self._feed.is_cut and ended and ended.reason is TurnEnd.AUDIO_STOPPED:
             raise RequestError("too-long", "The utterance is longer than this server takes.")
-        self._feed.drop()
+        if not self._recogniser.engine.is_selective:
+            self._feed.drop()
 
     async def _report(self, heard: Heard) -> None:
         """Pass speech on to the engine, and decisions to the client."""
+        if heard.speech and self._is_reopened:
+            # Speech goes on after all: the engine hears it all again, as one.
+            self._is_reopened = False
+            self._speech.extend(self._spoken)
+        self._spoken.extend(heard.speech)
         self._speech.extend(heard.speech)
         for decision in heard.decisions:
             if isinstance(decision, SpeechStarted):
                 await self._connection.send(VoiceStarted(timestamp=round(decision.at_ms)))
-            elif self._listener.has_speech:
+            elif self._listener.has_speech and decision.at_ms != self._stopped_at_ms:
+                self._stopped_at_ms = decision.at_ms
                 await self._connection.send(VoiceStopped(timestamp=round(decision.at_ms)))
         if self._speech:
             self._changed.set()
@@ -113,12 +146,15 @@ class Transcription:
         """Take what there is at each step; runs in the engine's threads."""
         try:
             stream = self._recogniser.engine.stream(self._request.stt)
+            is_fed = False
             try:
                 while not self._is_over:
+                    is_fed = True
                     yield stream.feed(self._take_speech())
                 while self._speech:
+                    is_fed = True
                     stream.feed(self._take_speech())
-                if self._listener.has_speech:
+                if is_fed:
                     self._result = stream.finish()
                 yield None
             finally:

@@ -23,6 +23,7 @@ class OnnxAsrStt:
     """A model that onnx-asr knows the type of."""
 
     supports_partials = False
+    is_selective = False
     concurrency = 1
 
     def __init__(self, options: EngineOptions) -> None:

@@ -64,6 +64,11 @@ class PocketsphinxStt:
         return True
 
     @property
+    def is_selective(self) -> bool:
+        """Words that are no command give an empty result."""
+        return True
+
+    @property
     def concurrency(self) -> int:
         """One utterance per pair of decoders."""
         return self._pairs

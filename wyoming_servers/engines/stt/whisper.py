@@ -44,6 +44,7 @@ class WhisperStt:
     """A Whisper model converted for CTranslate2."""
 
     supports_partials = False
+    is_selective = False
     concurrency = 2
     """CTranslate2 decodes one utterance after another; a second thread takes audio meanwhile."""
 
