@@ -209,5 +209,6 @@ class Line:
 
     def _lost(self) -> WorkerError:
         self._end(WorkerError.code)
+        self._worker.doubt()
         title = TITLES[self._worker.plan.task]
         return WorkerError(f"{_sentence(title)} stopped working in the middle of the request. Please try again.")

@@ -112,6 +112,7 @@ class Worker:
             self.settled.set()
         self._ready_at: float | None = None
         self._is_ending = False
+        self._doubted = asyncio.Event()
 
     @property
     def is_serving(self) -> bool:
@@ -140,6 +141,15 @@ class Worker:
                 while self.state not in states:
                     await self._changed.wait()
         return self.state in states
+
+    def doubt(self) -> None:
+        """Give it no more requests until it has answered again: one of its connections broke.
+
+        A process that was killed may still take a connection for a moment before its end is known.
+        """
+        if self.state is State.READY:
+            self._set(State.STARTING)
+            self._doubted.set()
 
     async def run(self) -> None:
         """Keep the worker up until cancelled; returns at once if there is nothing to keep up."""
@@ -236,7 +246,8 @@ class Worker:
         begun, missed = time.monotonic(), 0
         while True:
             is_up = self.state is State.READY
-            await asyncio.sleep(self._pace.check if is_up and not missed else self._pace.poll)
+            if await self._is_doubted(self._pace.check if is_up and not missed else self._pace.poll):
+                begun, missed, is_up = time.monotonic(), 0, False
             try:
                 self.info = await describe(self.plan.uri, seconds=self._pace.answer)
             except WorkerError:
@@ -248,6 +259,15 @@ class Worker:
                 return "It did not answer any more and was ended." if is_up else "It did not become ready in time."
             missed = 0
             self._set(State.READY)
+
+    async def _is_doubted(self, seconds: float) -> bool:
+        """Wait; return early, and True, if its health is doubted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._doubted.wait()
+        is_doubted = self._doubted.is_set()
+        self._doubted.clear()
+        return is_doubted
 
     async def _watch_elsewhere(self) -> None:
         """Ask a server somewhere else how it is, for ever."""
