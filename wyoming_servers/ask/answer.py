@@ -78,4 +78,7 @@ class Answer:
 
 
 def _milliseconds(value: float | None) -> str:
-    return f"{'-':>8}" if value is None else f"{value:>8.0f} ms"
+    if value is None:
+        return f"{'-':>8}"
+    # Noise at a recording's end is a sound too, and so are words after a long pause.
+    return f"{value:>8.0f} ms" + ("   (before the recording's last sound)" if value < 0 else "")
