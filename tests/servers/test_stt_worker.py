@@ -232,7 +232,7 @@ async def test_empty_chunks_are_nothing(worker, spoken):
 
 async def test_client_that_begins_anew_gets_one_transcript(worker, spoken):
     async with Client(worker.uri) as client:
-        await send_all(client, audio(spoken[: len(spoken) // 2]))
+        await send_all(client, audio(spoken[: len(spoken) // 4 * 2]))
         heard = await transcribe(client, *audio(spoken), stop())
         await client.send(Describe())
         rest = await receive_until(client, "info")
