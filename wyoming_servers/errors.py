@@ -3,6 +3,7 @@
     HearthError
     ├── RequestError        the client asked for something we refuse; the text is sent to it
     ├── SettingsError       hearth.toml, the environment or the command line is wrong
+    │   └── AddressError        an address that cannot be listened on
     ├── EngineError         an engine failed at its work
     │   └── EngineMissingError  its library is not installed; names the extra that brings it
     ├── ModelError          a model's files are absent, damaged or out of bounds
@@ -12,6 +13,7 @@
 holds speech, a prompt or a name of the home.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -39,6 +41,15 @@ class SettingsError(HearthError):
     """A setting that cannot be used."""
 
     code = "bad-settings"
+
+
+class AddressError(SettingsError):
+    """An address that cannot be listened on."""
+
+    def __init__(self, address: str, cause: OSError) -> None:
+        """Say which address, and why."""
+        why = "it is in use, perhaps by Hearth itself" if cause.errno == errno.EADDRINUSE else cause.strerror or cause
+        super().__init__(f"Cannot listen on {address}: {why}.")
 
 
 class EngineError(HearthError):

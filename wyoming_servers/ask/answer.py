@@ -61,8 +61,9 @@ class Answer:
             lines.append("Reply      (Home Assistant's, from states only it knows)")
         if self.error is not None:
             lines.append(f"Failed     {self.error}")
-        lines += [""] if lines else []
-        lines += [f"{label:<22}{_milliseconds(value)}" for label, value in self._stages()]
+        stages = self._stages()
+        if any(value is not None for _, value in stages):
+            lines += ["", *(f"{label:<22}{_milliseconds(value)}" for label, value in stages)]
         return "\n".join(lines)
 
     def _stages(self) -> list[tuple[str, float | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from wyoming_servers.errors import HearthError, RequestError, SettingsError
+from wyoming_servers.errors import HearthError, RequestError, AddressError
 from wyoming_servers.hub.guard import guard, is_loopback, load_token, refusal
 from wyoming_servers.hub.homes import Homes
 from wyoming_servers.hub.metrics import CONTENT_TYPE_LATEST, Metrics
@@ -41,7 +41,7 @@ class HttpApi:
         """Where it listens, with the real port; set once it does."""
 
     async def start(self) -> None:
-        """Begin to listen. Raises SettingsError if the address cannot be bound."""
+        """Begin to listen. Raises AddressError if the address cannot be bound."""
         host, token = self._settings.hub.http_host, None
         if not is_loopback(host):
             token, path = await asyncio.to_thread(load_token, self._settings.data_dir)
@@ -64,8 +64,7 @@ class HttpApi:
             await site.start()
         except OSError as err:
             await self._runner.cleanup()
-            where = f"{host}:{self._settings.hub.http_port}"
-            raise SettingsError(f"Cannot listen on http://{where}: {err.strerror or err}.") from err
+            raise AddressError(f"http://{host}:{self._settings.hub.http_port}", err) from err
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._runner.addresses[0][1]}"
         self._status.http_url = self.url
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from wyoming_servers.errors import RequestError, SettingsError
+from wyoming_servers.errors import AddressError, RequestError, SettingsError
 from wyoming_servers.wire.connection import Connection, HandlerFactory
 from wyoming_servers.wire.limits import Limits
 
@@ -52,7 +52,7 @@ class Server:
         return len(self._connections)
 
     async def start(self, uri: str) -> None:
-        """Begin to listen on a tcp:// or unix:// address. Raises SettingsError if it cannot be bound."""
+        """Begin to listen on a tcp:// or unix:// address. Raises AddressError if it cannot be bound."""
         scheme, place, port = parse_uri(uri)
         try:
             if scheme == "tcp":
@@ -64,7 +64,7 @@ class Server:
                 self._server = await asyncio.start_unix_server(self._on_client, place, limit=self._limits.header_bytes)
                 self.uri = uri
         except OSError as err:
-            raise SettingsError(f"Cannot listen on {uri}: {err.strerror or err}.") from err
+            raise AddressError(uri, err) from err
 
     async def stop(self) -> None:
         """Stop listening, let requests in progress end for a moment, then close everything."""
