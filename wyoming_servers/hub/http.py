@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from wyoming_servers.errors import HearthError, RequestError, AddressError
+from wyoming_servers.errors import AddressError, HearthError, RequestError
 from wyoming_servers.hub.guard import guard, is_loopback, load_token, refusal
 from wyoming_servers.hub.homes import Homes
 from wyoming_servers.hub.metrics import CONTENT_TYPE_LATEST, Metrics
