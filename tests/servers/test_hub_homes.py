@@ -7,9 +7,10 @@ import psutil
 import pytest
 
 from wyoming_servers.errors import HearthError, RequestError, SettingsError
-from wyoming_servers.hub.homes import Homes, Source, keep_home, load_home, write_atomically
+from wyoming_servers.hub.homes import Homes, Source, keep_home, load_home
 from wyoming_servers.hub.router import Router
 from wyoming_servers.intents.home import Home, builtin_home
+from wyoming_servers.models.files import write_atomically
 from wyoming_servers.settings import Settings
 
 WRITTEN = {"areas": [{"id": "barn", "name": "Barn"}]}

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import signal
-import tempfile
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ from wyoming_servers.errors import HearthError, RequestError, SettingsError
 from wyoming_servers.hub.child import hearth_command, worker_environ
 from wyoming_servers.hub.router import Router
 from wyoming_servers.intents.home import Home, builtin_home
+from wyoming_servers.models.files import write_atomically
 from wyoming_servers.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -80,26 +80,6 @@ def keep_home(folder: Path, home: Home, source: Source) -> None:
         write_atomically(folder / _MARK, home.version)
     else:
         (folder / _MARK).unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by a new one that only we may read, whole or not at all, also when power is lost."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class Homes:

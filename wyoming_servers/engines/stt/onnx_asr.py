@@ -15,6 +15,7 @@ from onnx_asr import load_model
 from onnx_asr.loader import AsrTypeNames
 
 from wyoming_servers.engines.base import SAMPLE_RATE_HZ, EngineOptions, Samples, SttRequest, SttResult
+from wyoming_servers.engines.stt.whole import WholeStream
 from wyoming_servers.errors import EngineError, ModelError, RequestError
 from wyoming_servers.speech.gates import is_loop, is_silent
 
@@ -46,12 +47,12 @@ class OnnxAsrStt:
             raise ModelError(f"The model in {folder} cannot be loaded: {reason}.") from err
         self.languages: Sequence[str] = (options.language,)
 
-    def stream(self, request: SttRequest) -> "OnnxAsrStream":
+    def stream(self, request: SttRequest) -> WholeStream:
         """Start an utterance in the household's language; names are not used."""
         language = request.language or self.languages[0]
         if _base(language) != _base(self.languages[0]):
             raise RequestError("unsupported-language", f"The language '{language}' is not the one this model serves.")
-        return OnnxAsrStream(self, language)
+        return WholeStream(lambda audio: self.transcribe(audio, language))
 
     def close(self) -> None:
         """Release the model."""
@@ -66,31 +67,6 @@ class OnnxAsrStt:
         except Exception as err:  # onnxruntime's errors share no public base
             raise EngineError("The model could not transcribe the audio.") from err
         return SttResult(text="" if is_loop(text) else text, language=language)
-
-
-class OnnxAsrStream:
-    """One utterance; the audio is kept until it is whole."""
-
-    def __init__(self, engine: OnnxAsrStt, language: str) -> None:
-        """Belong to `engine`."""
-        self._engine = engine
-        self._language = language
-        self._audio: list[Samples] = []
-
-    def feed(self, samples: Samples) -> str | None:
-        """Keep the audio."""
-        self._audio.append(samples)
-        return None
-
-    def finish(self) -> SttResult:
-        """Transcribe everything fed."""
-        audio = np.concatenate(self._audio) if self._audio else np.zeros(0, np.float32)
-        self.close()
-        return self._engine.transcribe(audio, self._language)
-
-    def close(self) -> None:
-        """Drop the audio."""
-        self._audio = []
 
 
 def _model_type(folder: Path) -> str:

@@ -7,7 +7,6 @@ DATA/starter/<home version>/    home.arpa, classes.def, home.lmctl, home.dict, p
 import contextlib
 import hashlib
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from wyoming_servers.engines.stt.pocketsphinx_words import Vocabulary, collect_v
 from wyoming_servers.errors import ModelError
 from wyoming_servers.intents.home import Home, builtin_home
 from wyoming_servers.intents.sampling import SentenceGraph, build_graph, sample_sentences
+from wyoming_servers.models.files import write_atomically
 
 LANGUAGE = "en"
 FORMAT = 1
@@ -51,7 +51,7 @@ def train(data_dir: Path) -> Path:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         before = current_folder(data_dir)
-        _write_atomically(starter / "current", target.name + "\n")
+        write_atomically(starter / "current", target.name + "\n")
         _remove_old(starter, {target, before})
     except OSError as err:
         raise ModelError(f"The starter's language model cannot be written: {err.strerror or err}.") from err
@@ -148,19 +148,6 @@ def _move(work: Path, target: Path) -> None:
         target.rename(aside / target.name)
         work.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".current-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _remove_old(starter: Path, kept: set[Path | None]) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 
 from wyoming_servers.engines.base import SAMPLE_RATE_HZ, EngineOptions, Samples, SttRequest, SttResult
+from wyoming_servers.engines.stt.whole import WholeStream
 from wyoming_servers.errors import EngineError, ModelError, RequestError
 from wyoming_servers.speech.gates import is_echo, is_loop, is_silent
 
@@ -74,10 +75,11 @@ class WhisperStt:
         """Every language of a multilingual model, else English."""
         return [_TAGS.get(code, code) for code in self._codes]
 
-    def stream(self, request: SttRequest) -> "WhisperStream":
+    def stream(self, request: SttRequest) -> WholeStream:
         """Start an utterance."""
         code = None if request.language is None else self._code(request.language)
-        return WhisperStream(self, code, (*request.names, *request.terms))
+        names = (*request.names, *request.terms)
+        return WholeStream(lambda audio: self.transcribe(audio, code, names))
 
     def close(self) -> None:
         """Release the model's memory."""
@@ -152,32 +154,6 @@ class WhisperStt:
         if code not in self._codes:
             raise RequestError("unsupported-language", f"The language '{language}' is not one of this Whisper model.")
         return code
-
-
-class WhisperStream:
-    """One utterance; the audio is kept until it is whole, as Whisper listens to all of it at once."""
-
-    def __init__(self, engine: WhisperStt, code: str | None, names: tuple[str, ...]) -> None:
-        """Belong to `engine`."""
-        self._engine = engine
-        self._code = code
-        self._names = names
-        self._audio: list[Samples] = []
-
-    def feed(self, samples: Samples) -> str | None:
-        """Keep the audio."""
-        self._audio.append(samples)
-        return None
-
-    def finish(self) -> SttResult:
-        """Transcribe everything fed."""
-        audio = np.concatenate(self._audio) if self._audio else np.zeros(0, np.float32)
-        self.close()
-        return self._engine.transcribe(audio, self._code, self._names)
-
-    def close(self) -> None:
-        """Drop the audio."""
-        self._audio = []
 
 
 def _check_folder(folder: Path | None) -> Path:
