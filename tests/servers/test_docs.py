@@ -1,5 +1,6 @@
 """The documents name everything a person can set, choose or run."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from wyoming_servers.settings import TASKS, HubSettings, Settings, WorkerSetting
 ROOT = Path(__file__).parents[2]
 SETTINGS_PAGE = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE_PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 BENCHMARKS_PAGE = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
 
 
@@ -30,13 +32,20 @@ def test_every_engine_stands_in_the_readme(task: Task) -> None:
 def test_every_command_is_documented() -> None:
     actions = [action for action in _parser()._actions if action.choices is not None and action.dest == "command"]
     shown = {choice.dest for action in actions for choice in action._choices_actions}
-    documents = README + SETTINGS_PAGE + (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    documents = README + SETTINGS_PAGE + ARCHITECTURE_PAGE
     assert {name for name in shown if f"hearth {name}" not in documents} == set()
 
 
 def test_every_benchmark_is_documented() -> None:
     names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
     assert {name for name in names if f"script/bench {name}" not in BENCHMARKS_PAGE} == set()
+
+
+def test_every_error_code_is_documented() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "wyoming_servers").rglob("*.py"))
+    codes = set(re.findall(r'RequestError\(\s*"([a-z-]+)"', source))
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in ARCHITECTURE_PAGE} == set()
 
 
 def test_the_example_settings_are_valid(tmp_path: Path) -> None:
