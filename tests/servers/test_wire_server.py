@@ -21,6 +21,8 @@ from wyoming_servers.wire.connection import Connection
 from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.server import Server, parse_uri
 
+FORM = {"rate": 16_000, "width": 2, "channels": 1}
+
 
 class Worker:
     """Takes as long as it is told, and then answers."""
@@ -147,6 +149,24 @@ def test_pipes_get_the_answer_to_what_was_asked_before_the_end(tmp_path):
     types = [json.loads(text)["type"] for text in done.stdout.splitlines() if text.startswith(b'{"type"')]
     assert types[0] == "info"
     assert b'"text": "one two"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "answer"),
+    [
+        ("stt", [("audio-start", FORM), ("audio-chunk", FORM)], b'"type": "transcript"'),
+        ("tts", [("synthesize-start", {}), ("synthesize-chunk", {"text": "one two"})], b'"type": "synthesize-stopped"'),
+        ("vad", [("audio-start", FORM), ("audio-chunk", FORM)], b'"type": "voice-stopped"'),
+    ],
+)
+def test_end_of_a_pipe_ends_what_lies_open(tmp_path, task, asked, answer):
+    command = [sys.executable, "-m", "wyoming_servers.cli", "serve", task, "--uri", "stdio://", "--engine", "scripted"]
+    environ = {**os.environ, "HEARTH_DATA_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    loud = b"\x00\x40\x00\xc0" * 8_000
+    sent = b"".join(event(kind, data, loud if kind == "audio-chunk" else b"") for kind, data in asked)
+    done = subprocess.run(command, input=sent, capture_output=True, env=environ, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert answer in done.stdout
 
 
 async def test_terminated_worker_finishes_the_answer(tmp_path):

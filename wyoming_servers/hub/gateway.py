@@ -78,6 +78,9 @@ class GatewayHandler:
         elif event.type in _TEXT:
             self._connection.spawn(self._answer(event))
 
+    async def end(self) -> None:
+        """Do nothing: the hub serves sockets, where the end of the input is the end."""
+
     async def aclose(self) -> None:
         """Note what the client left unfinished."""
         for line in self._lines.values():

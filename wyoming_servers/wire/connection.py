@@ -39,6 +39,9 @@ class Handler(Protocol):
     async def handle(self, event: Event) -> None:
         """Take one event and return quickly. Raises HearthError to refuse it and close."""
 
+    async def end(self) -> None:
+        """Take what has come as all that comes, and answer it: on a pipe, the end of the input is no hang-up."""
+
     async def aclose(self) -> None:
         """Release what belongs to the connection, which has ended, and its tasks with it."""
 
@@ -98,6 +101,7 @@ class Connection:
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if reading.done() and not reading.exception() and self.finishes_at_eof:
+                await handler.end()
                 await self._finish_tasks()
             ends = (done for done in (self._failure, reading) if done.done() and not done.cancelled())
             if error := next(filter(None, (done.exception() for done in ends)), None):

@@ -39,6 +39,9 @@ class TaskHandler:
         elif route := self.routes.get(event.type):
             await route(event)
 
+    async def end(self) -> None:
+        """Answer what has come; a task whose requests may lie open ends them here."""
+
     async def aclose(self) -> None:
         """Release what belongs to the connection."""
 

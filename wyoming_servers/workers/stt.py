@@ -101,6 +101,11 @@ class SttHandler(TaskHandler):
             "audio-stop": self._on_stop,
         }
 
+    async def end(self) -> None:
+        """Transcribe what was said."""
+        if self._feed:
+            self._feed.end()
+
     async def _on_transcribe(self, event: Event) -> None:
         """Take what stands for the utterances to come; one that is still being spoken is given up."""
         self._abandon()

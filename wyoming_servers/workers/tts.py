@@ -143,6 +143,12 @@ class TtsHandler(TaskHandler):
             "synthesize-stop": self._on_stop,
         }
 
+    async def end(self) -> None:
+        """Say what was written."""
+        if self._open is not None:
+            self._open.finish()
+            self._open = None
+
     async def _on_synthesize(self, event: Event) -> None:
         if self._open is not None:
             # Sent for servers that know no streams, and the same text again. Some clients send nothing else.

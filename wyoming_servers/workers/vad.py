@@ -78,6 +78,10 @@ class VadHandler(TaskHandler):
         self._listening = self.connection.spawn(self._listen(feed))
         return feed
 
+    async def end(self) -> None:
+        """Say where the last speech stopped."""
+        self._end()
+
     def _end(self) -> None:
         if self._feed:
             self._feed.end()
