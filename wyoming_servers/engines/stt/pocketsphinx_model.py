@@ -25,7 +25,7 @@ from wyoming_servers.intents.home import Home
 from wyoming_servers.intents.matching import SentenceMatcher
 from wyoming_servers.intents.recogniser import Recogniser
 
-LEAST_LIKELIHOOD = -0.7
+LEAST_LIKELIHOOD = -0.85
 LEAST_LIKELIHOOD_OTHERWISE = -0.2
 """Natural logarithm per frame of speech, command against phones; below it the words were something else.
 
