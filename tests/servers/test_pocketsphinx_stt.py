@@ -64,7 +64,8 @@ def test_names_no_dictionary_has_are_heard_and_written_as_the_home_does(zorblax,
 
 
 def test_numbers_are_written_in_digits(zorblax, say):
-    assert "for 10 minute" in hear(zorblax, say("set a timer for ten minutes"))
+    assert hear(zorblax, say("set a timer for five minutes")) == "set a timer for 5 minutes"
+    assert "to 50 percent" in hear(zorblax, say("set the ceiling light brightness to fifty percent"))
 
 
 @pytest.mark.parametrize("text", OTHER_SPEECH)
