@@ -14,12 +14,18 @@ holds speech, a prompt or a name of the home.
 """
 
 import errno
+from traceback import format_tb
 from typing import ClassVar
 
 
 def how_to_install(extra: str) -> str:
     """Return what a person types to add an extra, in a clone or without one."""
     return f"script/run --with {extra} (or: pip install 'hearth-voice[{extra}]')"
+
+
+def where_it_failed(error: BaseException) -> str:
+    """Return an unexpected error's kind and place for a log, without its own text, which may hold what was said."""
+    return f"{type(error).__name__}, raised at\n{''.join(format_tb(error.__traceback__)).rstrip()}"
 
 
 class HearthError(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from wyoming_servers.errors import AddressError, HearthError, RequestError
+from wyoming_servers.errors import AddressError, HearthError, RequestError, where_it_failed
 from wyoming_servers.hub.guard import guard, is_loopback, load_token, refusal
 from wyoming_servers.hub.homes import Homes
 from wyoming_servers.hub.metrics import CONTENT_TYPE_LATEST, Metrics
@@ -136,6 +136,6 @@ async def _answer_errors(
         if "Allow" in err.headers:
             response.headers["Allow"] = err.headers["Allow"]
         return response
-    except Exception as err:  # the boundary to the client: whatever it is, it must not see it
-        _LOGGER.exception("Unexpected %s while answering over HTTP", type(err).__name__)
+    except Exception as err:  # noqa: BLE001  # the boundary to the client: whatever it is, it must not see it
+        _LOGGER.error("Unexpected failure over HTTP: %s", where_it_failed(err))  # noqa: TRY400  # not its text
         return refusal(500, "internal", "Something went wrong inside the server; its log says more.")

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from wyoming.error import Error
 from wyoming.event import Event, Eventable
 
-from wyoming_servers.errors import HearthError, RequestError
+from wyoming_servers.errors import HearthError, RequestError, where_it_failed
 from wyoming_servers.wire.limits import Limits
 from wyoming_servers.wire.reader import read_event
 from wyoming_servers.wire.writer import write_event
@@ -160,7 +160,7 @@ class Connection:
             _LOGGER.debug("Refused (%s)", error.code)
         else:
             reply = Error(text="Something went wrong inside the server; its log says more.", code="internal")
-            _LOGGER.error("Unexpected %s while serving a client", type(error).__name__, exc_info=error)
+            _LOGGER.error("Unexpected failure while serving a client: %s", where_it_failed(error))
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
                 await self.send(reply)

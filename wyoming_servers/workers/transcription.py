@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from traceback import format_tb
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ from wyoming.vad import VoiceStarted, VoiceStopped
 
 from wyoming_servers.engines.base import Samples, SttEngine, SttResult
 from wyoming_servers.engines.vad.steady import SteadyVad
-from wyoming_servers.errors import EngineError, HearthError, RequestError
+from wyoming_servers.errors import EngineError, HearthError, RequestError, where_it_failed
 from wyoming_servers.speech.endpointing import SpeechStarted, TurnEnd
 from wyoming_servers.wire.connection import Connection
 from wyoming_servers.workers.audio_feed import AudioFeed
@@ -162,9 +161,7 @@ class Transcription:
         except HearthError:
             raise
         except Exception as err:  # engines' libraries raise whatever they like; the client gets a sentence
-            # Where it failed, but not the error's own text, which may hold what was said.
-            place = "".join(format_tb(err.__traceback__))
-            _LOGGER.error("Speech recognition failed (%s):\n%s", type(err).__name__, place)  # noqa: TRY400
+            _LOGGER.error("Speech recognition failed: %s", where_it_failed(err))  # noqa: TRY400  # not its text
             raise EngineError("Speech recognition failed; the server's log says why.") from err
 
     def _take_speech(self) -> Samples:
